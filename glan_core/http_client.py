@@ -19,6 +19,7 @@ import pycurl
 
 from glan_core.errors import GlanError
 from glan_core.http_connections import Connections
+from glan_core.http_multi import Multi
 from glan_core.http_transfer import Transfer
 
 CONNECT_SECONDS = 15
@@ -143,7 +144,7 @@ class HttpClient:
             b"User-Agent:",
             *(_header_line(*header) for header in (headers or {}).items()),
         ]
-        self._multi, self._connections = pycurl.AsyncCurlMulti(), Connections(encrypted=encrypted)
+        self._multi, self._connections = Multi(), Connections(encrypted=encrypted)
         self._unused: list[pycurl.Curl] = []  # handles keep buffers, which take a tenth of a request to create
         self._open: set[Transfer] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -187,7 +188,7 @@ class HttpClient:
         """Close the connections."""
         if self._timer is not None:
             self._timer.cancel()
-        await self._multi.aclose()
+        self._multi.close()
 
     async def _perform(self, transfer: Transfer, url: str, data: bytes | Form | None) -> None:
         """Send a request and receive its response."""
@@ -215,7 +216,7 @@ class HttpClient:
         """Let libcurl send a request, on another connection if the one that it chose has something to read."""
         while True:
             transfer.added = time.monotonic()
-            transfer.done = self._multi.add_handle(transfer.curl)
+            transfer.done = self._multi.add(transfer.curl)
             self._watch(transfer)
             try:
                 await transfer.done
@@ -229,6 +230,7 @@ class HttpClient:
                 return
             finally:
                 self._open.discard(transfer)
+                self._multi.remove(transfer.curl)
 
     def _watch(self, transfer: Transfer) -> None:
         """Let a transfer fail if it takes too long; one timer serves all, because one for each takes a tenth of the CPU of a request."""

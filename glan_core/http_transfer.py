@@ -72,7 +72,7 @@ class Transfer:
 
     curl: pycurl.Curl
     added: float
-    done: "asyncio.Future[pycurl.Curl]"
+    done: "asyncio.Future[None]"
 
     def __init__(self, most: int, connections: Connections) -> None:
         self.connection = Connection(connections)

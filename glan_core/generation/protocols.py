@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Protocol
 
 import apsw
@@ -11,6 +12,8 @@ import pydantic_core
 
 from glan_core.prompts import Prompt
 from glan_core.teachers.contract import Message
+
+OWN_CHARACTERS = 2000  # at the end of a question's prompt, which follow its syllabus
 
 
 @dataclass(slots=True)
@@ -123,14 +126,30 @@ def ask(prompt: Prompt, **values: str) -> list[Message]:
 
 
 def fingerprint(messages: Sequence[Message]) -> str:
-    """Return a 64-bit hash of a chat, by which a chat reconstructed from provenance is verified."""
-    return hashlib.sha256(b"[%b]" % b", ".join(map(_spaced, messages))).hexdigest()[:16]
+    """Return a 64-bit hash of a chat, by which a chat reconstructed from provenance is verified.
 
-
-def _spaced(message: Message) -> bytes:
-    """Return a message as Python's json module writes it, with spaces: stored fingerprints were computed from that."""
+    What is hashed is the chat as Python's json module writes it, with spaces.
+    """
     try:
-        fields = [b"%b: %b" % (pydantic_core.to_json(name), pydantic_core.to_json(text)) for name, text in message.items()]
-        return b"{%b}" % b", ".join(fields)
-    except pydantic_core.PydanticSerializationError:  # lone surrogates
-        return json.dumps(message, ensure_ascii=False).encode("utf-8", "surrogatepass")
+        digest = _digest(messages)
+    except (LookupError, pydantic_core.PydanticSerializationError):  # no messages; lone surrogates
+        digest = hashlib.sha256(json.dumps(messages, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()[:16]
+
+
+def _digest(messages: Sequence[Message]) -> "hashlib._Hash":
+    text = messages[0]["content"]
+    shared = max(0, len(text) - OWN_CHARACTERS) // 1000 * 1000  # the same for most prompts with one syllabus
+    digest = _digest_of_beginning(messages[0]["role"], text[:shared]).copy()
+    digest.update(b"%b}" % pydantic_core.to_json(text[shared:])[1:])
+    for message in messages[1:]:
+        role, content = pydantic_core.to_json(message["role"]), pydantic_core.to_json(message["content"])
+        digest.update(b', {"role": %b, "content": %b}' % (role, content))
+    digest.update(b"]")
+    return digest
+
+
+@lru_cache(maxsize=64)
+def _digest_of_beginning(role: str, beginning: str) -> "hashlib._Hash":
+    """Return the hash so far: hashing a syllabus once, instead of once for each question, saves a hundredth of the CPU of a run."""
+    return hashlib.sha256(b'[{"role": %b, "content": %b' % (pydantic_core.to_json(role), pydantic_core.to_json(beginning)[:-1]))

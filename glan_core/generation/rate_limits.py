@@ -35,7 +35,7 @@ class Concurrency:
     RECENT = 16  # latest results that decide whether the endpoint is closed
     CLOSED_SHARE = 0.75  # of refusals among them
     MIN_WINDOW = 4  # results, because a smaller number tells nothing about throughput
-    FAST_BELOW = 64  # limit up to which slow start quadruples instead of doubling
+    FAST_BELOW = 128  # limit up to which slow start quadruples instead of doubling
     MIN_GAIN = 0.25  # of the throughput that a larger limit should add in proportion; less means that the server is saturated
     FIRST_RETRY = 5  # windows after which a saturated server is tried with a larger limit again; doubled each time
     LAST_RETRY = 40  # windows at most, and after a timeout unless the limit was as small as `LOCAL_START`

@@ -20,7 +20,6 @@ from glan_core.generation.batch_engine import BatchEngine
 from glan_core.generation.batch_steps import BatchRun
 from glan_core.generation.call_records import StageModel, distinct_teachers
 from glan_core.generation.engine import CANCEL_SECONDS, PAUSE_SECONDS, Engine
-from glan_core.generation.event_loop import new_event_loop
 from glan_core.generation.protocols import WorkQueue
 from glan_core.generation.rate_limits import Budget
 from glan_core.generation.settings import GenerationSettings, RegenerateSettings, TeacherSettings
@@ -74,7 +73,7 @@ def run_with_teachers(ws: Workspace, run: Run, claim: str, watch: Watcher | None
         _record_counters(ws, run, claim, settings),
         _rare_garbage_collection,
         streamed as models,
-        asyncio.Runner(loop_factory=new_event_loop) as runner,
+        asyncio.Runner() as runner,
     ):
         outcome = runner.run(_drive(ws, run, claim, settings, models, queue, watch))
     return queue.finish(outcome) if hasattr(queue, "finish") else outcome

@@ -8,7 +8,7 @@ Source: GLAN, arXiv 2402.13064, section 2.4.
 """
 
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations
@@ -97,14 +97,14 @@ def draws(
         "single": count_single(sizes) if pair_share < 1 else 0,
         "pair": count_pair(sizes) if pair_share > 0 else 0,
     }
-    used: set[str] = set()
+    used: set[tuple[Concept, ...]] = set()
     sampled = {(session, concept): 0 for session, size in enumerate(sizes) for concept in range(size)}
     index = 0
     while left["single"] + left["pair"]:
         wanted = "pair" if int((index + 1) * pair_share + 1e-9) > int(index * pair_share + 1e-9) else "single"
         strategy = wanted if left[wanted] else ("single" if wanted == "pair" else "pair")
         concepts = _unused(rng, sizes, sampled, strategy, law, used)
-        used.add(draw_key(concepts))
+        used.add(concepts)
         left[strategy] -= 1
         for concept in concepts:
             sampled[concept] += 1
@@ -113,23 +113,20 @@ def draws(
 
 
 def _unused(
-    rng: random.Random, sizes: Sequence[int], sampled: Counts, strategy: str, law: DrawDistribution, used: set[str]
-) -> tuple[Concept, ...]:
+    rng: random.Random, sizes: Sequence[int], sampled: Counts, strategy: str, law: DrawDistribution,
+    used: Set[tuple[Concept, ...]],
+) -> tuple[Concept, ...]:  # fmt: skip
     """Sample a combination that is not in `used`."""
-    samplers: dict[tuple[str, str], Callable[[random.Random, Sequence[int], Counts], list[Concept]]] = {
-        ("single", "uniform"): _uniform_single, ("pair", "uniform"): _uniform_pair,
-        ("single", "coverage"): _coverage_single, ("pair", "coverage"): _coverage_pair,
-    }  # fmt: skip
     for attempt in range(2 * TRIES):
-        sampler = samplers[strategy, law if attempt < TRIES else "uniform"]
+        sampler = _SAMPLERS[strategy, law if attempt < TRIES else "uniform"]
         concepts = tuple(sorted(sampler(rng, sizes, sampled)))
-        if draw_key(concepts) not in used:
+        if concepts not in used:
             return concepts
-    return rng.choice([c for c in all_combinations(sizes, strategy) if draw_key(c) not in used])
+    return rng.choice([concepts for concepts in all_combinations(sizes, strategy) if concepts not in used])
 
 
-def all_combinations(sizes: Sequence[int], strategy: str) -> Iterator[tuple[tuple[int, int], ...]]:
-    """Enumerate the combinations of a strategy; a session of 5 concepts has 31, a pair of such sessions has 575."""
+def all_combinations(sizes: Sequence[int], strategy: str) -> Iterator[tuple[Concept, ...]]:
+    """Enumerate the combinations of a strategy, each in order; a session of 5 concepts has 31, a pair of such sessions has 575."""
     names = [[(s, c) for c in range(size)] for s, size in enumerate(sizes)]
     if strategy == "single":
         for session in names:
@@ -188,24 +185,33 @@ def _uniform_pair(rng: random.Random, sizes: Sequence[int], sampled: Counts) -> 
             return concepts
 
 
-def _ranks(rng: random.Random, sampled: Counts, concepts: Iterable[Concept]) -> list[tuple[int, float, Concept]]:
+def _ranks(rng: random.Random, sampled: Iterable[tuple[Concept, int]]) -> list[tuple[int, float, Concept]]:
     """Return how often each concept was sampled, a random number that breaks ties, and the concept."""
-    return [(sampled[concept], rng.random(), concept) for concept in concepts]
+    drawn = rng.random
+    return [(times, drawn(), concept) for concept, times in sampled]
 
 
 def _coverage_single(rng: random.Random, sizes: Sequence[int], sampled: Counts) -> list[Concept]:
-    *_, anchor = min(_ranks(rng, sampled, sampled))
+    *_, anchor = min(_ranks(rng, sampled.items()))
     m = sizes[anchor[0]]
     i = _weighted_index(rng, _sizes_of_single(m))
-    ranks = sorted(_ranks(rng, sampled, [(anchor[0], c) for c in range(m) if c != anchor[1]]))
+    others = [(anchor[0], c) for c in range(m) if c != anchor[1]]
+    ranks = sorted(_ranks(rng, [(concept, sampled[concept]) for concept in others]))
     return [anchor, *(concept for *_, concept in ranks[: i - 1])]
 
 
 def _coverage_pair(rng: random.Random, sizes: Sequence[int], sampled: Counts) -> list[Concept]:
-    ranks = _ranks(rng, sampled, sampled)
+    ranks = _ranks(rng, sampled.items())
     first = min(ranks)
-    second = min(rank for rank in ranks if rank[2][0] != first[2][0])
-    a, b = first[2][0], second[2][0]
+    a = first[2][0]
+    second = min([rank for rank in ranks if rank[2][0] != a])
+    b = second[2][0]
     i = _weighted_index(rng, _sizes_of_pair(sizes[a], sizes[b]))
-    others = sorted(rank for rank in ranks if rank[2][0] in (a, b) and rank not in (first, second))
+    others = sorted([rank for rank in ranks if rank[2][0] in (a, b) and rank not in (first, second)])
     return [concept for *_, concept in (first, second, *others[: i - 2])]
+
+
+_SAMPLERS: dict[tuple[str, str], Callable[[random.Random, Sequence[int], Counts], list[Concept]]] = {
+    ("single", "uniform"): _uniform_single, ("pair", "uniform"): _uniform_pair,
+    ("single", "coverage"): _coverage_single, ("pair", "coverage"): _coverage_pair,
+}  # fmt: skip

@@ -99,8 +99,8 @@ class HttpTeacher:
                     )
                 raise
             raw = self._checked(response.status, response.body, messages, decoding)
-            if response.status in SUCCESS and (reply := wire_format.read_reply(raw, messages, self.secrets)) is not None:
-                return replace(reply, sent=_parameters(body))
+            if response.status in SUCCESS and (reply := self._read(raw, messages, body)) is not None:
+                return reply
             raw = wire_format.error_in(raw)
             if not self._learn(rejected_parameter(response.status, raw, _parameters(body)), body, raw):
                 break
@@ -147,8 +147,7 @@ class HttpTeacher:
                 if streamed.started:
                     said = read_error(raw, *self.secrets.secrets).message
                     raise TeacherFault(f"The reply of {self.url} was interrupted: {said}", billed=True)
-            elif response.status in SUCCESS and (reply := wire_format.read_reply(raw, messages, self.secrets)) is not None:
-                reply = replace(reply, sent=_parameters(body))
+            elif response.status in SUCCESS and (reply := self._read(raw, messages, body)) is not None:
                 yield reply.streamed
                 yield reply
                 return
@@ -163,6 +162,10 @@ class HttpTeacher:
             self.model, messages, decoding, unsupported=self._unsupported, new_limit_name=self._new_limit_name, stream=stream,
             extra=self.settings.extra_body,
         )  # fmt: skip
+
+    def _read(self, raw: bytes, messages: Sequence[Message], body: dict) -> Reply | None:
+        """Return the reply in the response to a request with this body; see `read_reply`."""
+        return wire_format.read_reply(raw, messages, self.secrets, sent=_parameters(body))
 
     def _checked(self, status: int, received: bytes, messages: Sequence[Message], decoding: DecodingParams) -> bytes:
         """Return the body of a response without secrets; of an error, no more than its beginning.
@@ -212,8 +215,8 @@ class HttpTeacher:
         """
         messages = body["messages"]
         raw = self._checked(status, raw, messages, decoding)
-        if status in SUCCESS and (reply := wire_format.read_reply(raw, messages, self.secrets)) is not None:
-            return replace(reply, sent=_parameters(body))
+        if status in SUCCESS and (reply := self._read(raw, messages, body)) is not None:
+            return reply
         raw = wire_format.error_in(raw)
         if self._learn(rejected_parameter(status, raw, _parameters(body)), body, raw):
             raise TeacherBusy(f"{self.url} rejects a parameter of the request.")

@@ -68,13 +68,16 @@ def max_bytes(decoding: DecodingParams, *, stream: bool) -> int:
     return ENVELOPE + (decoding.max_tokens or DEFAULT_LIMIT) * (BYTES_PER_EVENT if stream else BYTES_PER_TOKEN)
 
 
-def read_reply(raw: bytes, messages: Sequence[Message], secrets: SecretFilter = NO_SECRETS) -> Reply | None:
+def read_reply(
+    raw: bytes, messages: Sequence[Message], secrets: SecretFilter = NO_SECRETS, *, sent: Mapping[str, Any] | None = None
+) -> Reply | None:
     """Parse the body of a successful response; None if it reports an error instead of a reply.
 
     Args:
         raw: The body.
         messages: The chat.
         secrets: Removes keys from the texts of the reply and of exceptions.
+        sent: Parameters of the request (`Reply.sent`).
 
     Raises:
         TeacherFault: If the body is truncated or not a chat completion.
@@ -93,7 +96,7 @@ def read_reply(raw: bytes, messages: Sequence[Message], secrets: SecretFilter = 
     try:
         text, in_parts = _content(message.get("content"))
         finish = "refusal" if message.get("refusal") else _finish_reason(choice) or "stop"
-        return secrets.reply(_reply(text, in_parts or _reasoning(message), finish, body.get("usage"), messages))
+        return secrets.reply(_reply(text, in_parts or _reasoning(message), finish, body.get("usage"), messages, sent))
     except (KeyError, TypeError, AttributeError, RecursionError):
         raise TeacherFault("The response is not a chat completion.", billed=True) from None
 
@@ -131,7 +134,9 @@ def _finish_reason(choice: dict) -> str:
     return storable(str(choice.get("finish_reason") or "")[:FINISH_LENGTH])
 
 
-def _reply(text: str, reasoning: str, finish: str, usage: object, messages: Sequence[Message]) -> Reply:
+def _reply(
+    text: str, reasoning: str, finish: str, usage: object, messages: Sequence[Message], sent: Mapping[str, Any] | None = None
+) -> Reply:
     """Build a reply with the endpoint's token counts, or estimates if it reported none or impossible ones."""
     text, reasoning = storable(text), storable(reasoning)
     usage = usage if isinstance(usage, dict) else {}
@@ -139,10 +144,10 @@ def _reply(text: str, reasoning: str, finish: str, usage: object, messages: Sequ
     details = usage.get("completion_tokens_details")
     thought = _count(details.get("reasoning_tokens")) if isinstance(details, dict) else None
     if tokens_in is not None and tokens_out is not None and _possible(tokens_in, messages):
-        return Reply(text, finish, tokens_in, tokens_out, reasoning=reasoning, tokens_reasoning=thought)
+        return Reply(text, finish, tokens_in, tokens_out, reasoning=reasoning, tokens_reasoning=thought, sent=sent)
     tokens_in = sum(estimate_tokens(m["content"]) for m in messages)
     tokens_out = estimate_tokens(text + reasoning)
-    return Reply(text, finish, tokens_in, tokens_out, estimated=True, reasoning=reasoning, tokens_reasoning=thought)
+    return Reply(text, finish, tokens_in, tokens_out, estimated=True, reasoning=reasoning, tokens_reasoning=thought, sent=sent)
 
 
 def _possible(tokens_in: int, messages: Sequence[Message]) -> bool:

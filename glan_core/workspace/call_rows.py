@@ -3,16 +3,15 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from operator import attrgetter
+from typing import NamedTuple
 
 import apsw
 
 from glan_core.workspace.sql import fetch_all, fetch_one
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One paid call to a teacher.
+class Call(NamedTuple):
+    """One paid call to a teacher: a row of the calls, whose columns have these names.
 
     Attributes:
         work_id: Id of the record that the call was for.
@@ -56,10 +55,8 @@ class Call:
     endpoint: str | None = None
 
 
-COLUMNS = ", ".join(Call.__dataclass_fields__)
-_FIELDS = tuple(Call.__dataclass_fields__)
-_values = attrgetter(*_FIELDS)
-_INSERT = f"INSERT INTO calls ({COLUMNS}) VALUES ({', '.join('?' * len(_FIELDS))})"
+COLUMNS = ", ".join(Call._fields)
+_INSERT = f"INSERT INTO calls ({COLUMNS}) VALUES ({', '.join('?' * len(Call._fields))})"
 _COUNT = "INSERT INTO counters VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = value + excluded.value"
 
 
@@ -71,7 +68,7 @@ def add_calls(db: apsw.Connection, calls: Sequence[Call], *, timed: bool = True)
         calls: The calls.
         timed: Whether their latencies are those of the teachers; those of calls in a batch, which wait for others, do not count.
     """
-    db.executemany(_INSERT, map(_values, calls))
+    db.executemany(_INSERT, calls)
     totals: defaultdict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0, 0, 0])
     counters: defaultdict[tuple[str, str], float] = defaultdict(int)
     latest: dict[str, float] = {}

@@ -13,7 +13,10 @@ from glan_core.json_text import json_bytes
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))  # lone surrogates included
 ON_A_BUSY_MACHINE = checks(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-CHATS = st.lists(st.fixed_dictionaries({"role": st.sampled_from(["system", "user", "assistant"]), "content": ANY_TEXT}))
+MESSAGES = st.builds(
+    lambda role, content: {"role": role, "content": content}, st.sampled_from(["system", "user", "assistant"]), ANY_TEXT
+)
+CHATS = st.lists(MESSAGES)
 
 
 def by_definition(messages: list[dict[str, str]]) -> str:
@@ -29,6 +32,14 @@ def test_the_fingerprint_of_a_chat_has_a_known_value():
 @given(CHATS)
 def test_fingerprints_follow_their_definition(messages):
     assert fingerprint(messages) == by_definition(messages)
+
+
+@pytest.mark.parametrize("characters", [999, 1000, 2999, 3000, 3001, 4000, 11_000])
+def test_long_prompts_that_begin_alike_follow_the_definition(characters):
+    text = ('é\n😀"' * characters)[:characters]
+    for end in ("", "a", "\ud800"):
+        messages = [{"role": "user", "content": text + end}]
+        assert fingerprint(messages) == by_definition(messages)
 
 
 @pytest.mark.parametrize("text", ["".join(map(chr, range(160))), "\ud800 alone", "😀\u2028\uffff", "/</script>"])

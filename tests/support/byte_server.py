@@ -10,7 +10,8 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK"
 
 
 class Server:
-    """A server whose responses are bytes, one list of parts per request; None ends the connection, a number waits so many seconds.
+    """A server whose responses are bytes, one list of parts per request; None ends the connection, a number waits so many seconds,
+    an event waits for it.
 
     Attributes:
         requests: Head and body of each request.
@@ -45,8 +46,13 @@ class Server:
                     if isinstance(part, bytes):
                         writer.write(part)
                         await writer.drain()
+                    elif isinstance(part, asyncio.Event):
+                        await part.wait()
                     else:
-                        await asyncio.sleep(part)
+                        with contextlib.suppress(TimeoutError):
+                            await asyncio.wait_for(
+                                reader.readexactly(1), part
+                            )  # raises an error once the client ends the connection
         except (asyncio.IncompleteReadError, ConnectionError):
             self.ended.set()
         except asyncio.CancelledError:  # the end of the test

@@ -1,4 +1,4 @@
-"""The event loop of a run: few sockets per iteration, and every socket in its turn."""
+"""The selector of HTTP clients: few sockets at a time, and every socket in its turn."""
 
 import asyncio
 import socket
@@ -6,12 +6,12 @@ from contextlib import ExitStack
 from selectors import EVENT_READ, EVENT_WRITE
 from types import SimpleNamespace
 
-from glan_core.generation import event_loop
-from glan_core.generation.event_loop import MAX_EVENTS, STANDSTILL, BoundedSelector, new_event_loop
+from glan_core import bounded_selector
+from glan_core.bounded_selector import MAX_EVENTS, STANDSTILL, BoundedSelector
 
 
 def run(main):
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(BoundedSelector())) as runner:
         return runner.run(main())
 
 
@@ -79,7 +79,7 @@ def test_a_socket_that_was_closed_or_changed_while_it_waited_is_not_reported():
 
 def test_all_replies_that_arrived_during_a_standstill_are_read_before_their_timeouts(monkeypatch):
     now = 0.0
-    monkeypatch.setattr(event_loop, "time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(bounded_selector, "time", SimpleNamespace(monotonic=lambda: now))
     with ExitStack() as stack:
         selector = stack.enter_context(BoundedSelector())
         sockets = pairs(3 * MAX_EVENTS, stack)
@@ -94,30 +94,3 @@ def test_all_replies_that_arrived_during_a_standstill_are_read_before_their_time
         assert len(selector.select(0)) == MAX_EVENTS
         now += STANDSTILL + 0.001
         assert {key.fileobj for key, _ in selector.select(0)} == {one for one, _ in sockets}
-
-
-def test_a_reply_of_many_parts_and_a_thread_reach_a_run():
-    async def main():
-        async def answer(reader, writer):
-            await reader.readline()
-            writer.write(b"a" * 2_000_000 + b"\n")
-            await writer.drain()
-            writer.close()
-
-        server = await asyncio.start_server(answer, "127.0.0.1", 0, limit=2**22)
-        port = server.sockets[0].getsockname()[1]
-
-        async def ask() -> int:
-            reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**22)
-            writer.write(b"?\n")
-            got = len(await reader.readline())
-            writer.close()
-            return got
-
-        sizes = await asyncio.gather(*(ask() for _ in range(3 * MAX_EVENTS)))
-        from_thread = await asyncio.get_running_loop().run_in_executor(None, lambda: 7)
-        server.close()
-        await server.wait_closed()
-        assert sizes == [2_000_001] * (3 * MAX_EVENTS) and from_thread == 7
-
-    run(main)

@@ -1,20 +1,19 @@
-"""The event loop of a generation run: it handles few sockets per iteration, so that requests do not run in waves.
+"""A selector that reports few sockets at a time, so that requests do not run in waves.
 
-An event loop usually reads all sockets that are ready before it continues any task. When the replies of an endpoint of constant latency arrive
-together, all of them are read, then all are parsed, then all next requests are sent: the endpoint waits for the run, the run waits for the
-endpoint, and the next replies arrive together again. With few sockets per iteration, requests are sent while other replies wait to be read.
+With one of the usual selectors, all sockets that are ready are read before any task continues. When the replies of an endpoint of
+constant latency arrive together, all of them are read, then all are parsed, then all next requests are sent: the endpoint waits for the
+run, the run waits for the endpoint, and the next replies arrive together again. With few sockets at a time, requests are sent while other
+replies wait to be read.
 
-After a standstill of the loop all are reported: replies that arrived meanwhile must be read before their timeouts, which follow at once.
+After a standstill all are reported: replies that arrived meanwhile must be read before their timeouts, which follow at once.
 """
 
-import asyncio
 import selectors
-import sys
 import time
 from collections import deque
 
-MAX_EVENTS = 16  # ready sockets per iteration
-STANDSTILL = 1.0  # seconds; a longer iteration is a standstill
+MAX_EVENTS = 16  # ready sockets at a time
+STANDSTILL = 1.0  # seconds; a longer time between two looks is a standstill
 
 
 class BoundedSelector(selectors.DefaultSelector):
@@ -40,8 +39,3 @@ class BoundedSelector(selectors.DefaultSelector):
                 found.append((key, events))
         self._returned = time.monotonic()
         return found
-
-
-def new_event_loop() -> asyncio.AbstractEventLoop:
-    """Return an event loop that handles few sockets per iteration; on Windows, whose usual one has no selector, that one."""
-    return asyncio.new_event_loop() if sys.platform == "win32" else asyncio.SelectorEventLoop(BoundedSelector())

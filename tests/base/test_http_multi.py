@@ -1,0 +1,58 @@
+"""Transfers of one event loop: replies that arrive together are handled in turns."""
+
+import asyncio
+import itertools
+
+import pycurl
+import pytest
+from support.byte_server import MOST, OK, with_server
+
+from glan_core.bounded_selector import MAX_EVENTS
+from glan_core.http_transfer import ConnectionLost
+
+
+def test_replies_that_arrive_together_are_handled_in_turns_between_which_tasks_go_on():
+    answered = asyncio.Event()
+
+    async def test(client, server):
+        tasks = [asyncio.create_task(client.request(server.url, b"{}", most=MOST)) for _ in range(4 * MAX_EVENTS)]
+        while len(server.requests) < len(tasks):
+            await asyncio.sleep(0)
+        answered.set()
+        turns = [0]
+        while turns[-1] < len(tasks):
+            await asyncio.sleep(0)
+            turns.append(sum(task.done() for task in tasks))
+        assert max(after - before for before, after in itertools.pairwise(turns)) <= MAX_EVENTS
+        assert {task.result().body for task in tasks} == {b"OK"}
+
+    with_server(test, [answered, OK], repeat=True)
+
+
+class _Failing:
+    """A multi handle that fails; all else is that of another one."""
+
+    def __init__(self, multi):
+        self._multi = multi
+
+    def __getattr__(self, name):
+        return getattr(self._multi, name)
+
+    def socket_action(self, socket, ready):
+        raise pycurl.error(pycurl.E_MULTI_INTERNAL_ERROR, "Internal error")
+
+
+def test_requests_in_flight_end_when_libcurl_itself_fails():
+    answered = asyncio.Event()
+
+    async def test(client, server):
+        tasks = [asyncio.create_task(client.request(server.url, b"{}", most=MOST)) for _ in range(3)]
+        while len(server.requests) < len(tasks):
+            await asyncio.sleep(0)
+        client._multi._multi = _Failing(client._multi._multi)
+        answered.set()
+        for task in tasks:
+            with pytest.raises(ConnectionLost, match="Internal error"):
+                await task
+
+    with_server(test, [answered, OK], repeat=True)
