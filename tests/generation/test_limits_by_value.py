@@ -70,18 +70,18 @@ def test_a_limit_never_falls_below_1_nor_rises_above_the_maximum():
 
 def test_slow_start_multiplies_per_window_until_the_first_refusal():
     limit = Concurrency(1000, clock := Clock(), local=True)
-    for window, before, expected in ((4, 2, 8), (8, 8, 32), (32, 32, 64)):
+    for window, before, expected in ((4, 2, 8), (8, 8, 32), (32, 32, 128)):
         for nth in range(window):
             clock.now += 0.001 / expected
             assert limit.limit == before, (expected, nth)
             limit.served()
         assert limit.limit == expected
     limit.refused(0.1)
-    for _ in range(62):
+    for _ in range(126):
         limit.served()
-    assert limit.limit == 64, "the window of 64 results is not full"
+    assert limit.limit == 128, "the window of 128 results is not full"
     limit.served()
-    assert limit.limit == pytest.approx(64 * (1 - 1 / 128) + 1000 / 32 * (1 - 1 / 64))
+    assert limit.limit == pytest.approx(128 * (1 - 1 / 256) + 1000 / 32 * (1 - 1 / 128))
 
 
 def test_12_refusals_among_16_results_close_an_endpoint_until_the_latest_time():
