@@ -15,12 +15,14 @@ from glan_core.cli.parser import Parser
 from glan_core.errors import GlanError
 from glan_core.processes import set_library_variables
 from glan_core.untrusted import clean_line
+from glan_core.workspace import migration
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     argv = sys.argv[1:] if argv is None else argv
     set_library_variables()
+    migration.watcher.set(lambda said: print(said, file=sys.stderr, flush=True))
     try:
         "".join(argv).encode()  # undecodable bytes arrive as lone surrogates, which can be neither stored nor printed
         args = build_parser().parse_args(argv)

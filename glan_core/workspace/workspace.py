@@ -16,8 +16,8 @@ import apsw
 
 from glan_core import access
 from glan_core.errors import GlanError
-from glan_core.workspace import audit_rows
-from glan_core.workspace.schema import APPLICATION_ID, MIGRATIONS
+from glan_core.workspace import audit_rows, schema
+from glan_core.workspace.migration import migrate
 
 FILE = "glan.sqlite"
 UNFINISHED = ".unfinished"  # subfolder in which the initial content is prepared
@@ -66,7 +66,7 @@ class Workspace:
         if self._identity is not None and (found := _identity(self.folder / FILE)) != self._identity:
             what = "deleted or moved" if found is None else "replaced by another file"
             raise WorkspaceError(f"{self.folder / FILE} was {what} while it was in use. Restore it and start again.")
-        if self.db.pragma("user_version") > len(MIGRATIONS):
+        if self.db.pragma("user_version") > len(schema.MIGRATIONS):
             raise WorkspaceError(
                 f"A newer release of GLAN Studio migrated {self.folder} while it was in use. Update this installation, then resume the run."
             )
@@ -155,7 +155,7 @@ class Workspace:
         path = new_folder(folder)
         # Without WAL, so that the header that `open` checks is in the file itself even if the process is killed.
         plain = apsw.Connection(str(path / FILE))
-        _migrate(plain)
+        migrate(plain)
         plain.close()
         ws = cls(path)
         with ws.write() as db:
@@ -178,11 +178,11 @@ class Workspace:
         try:
             version = ws.db.pragma("user_version")
             _refuse_newer(file, version)
-            if ws.read_only and version < len(MIGRATIONS):
+            if ws.read_only and version < len(schema.MIGRATIONS):
                 raise WorkspaceError(f"The workspace was made by an older release and must be migrated. {_locked(path)}")
             refuse_program(file, ws.db)
             if not ws.read_only:
-                _migrate(ws.db)
+                migrate(ws.db)
         except apsw.CantOpenError:
             ws.close()
             raise WorkspaceError(f"Another process is using the workspace. {_locked(path)}") from None
@@ -267,7 +267,7 @@ def _check_header(file: Path) -> None:
     """Read SQLite's 100-byte header instead of opening the database, which may write files next to it."""
     with file.open("rb") as opened:
         header = opened.read(100)
-    if not header.startswith(b"SQLite format 3\0") or int.from_bytes(header[68:72], "big") != APPLICATION_ID:
+    if not header.startswith(b"SQLite format 3\0") or int.from_bytes(header[68:72], "big") != schema.APPLICATION_ID:
         raise WorkspaceError(f"{file} is not a GLAN workspace.")
     _refuse_newer(file, int.from_bytes(header[60:64], "big"))
 
@@ -280,7 +280,7 @@ def refuse_program(file: Path, db: apsw.Connection) -> None:
 
 
 def _refuse_newer(file: Path, version: int) -> None:
-    if version > (known := len(MIGRATIONS)):
+    if version > (known := len(schema.MIGRATIONS)):
         raise WorkspaceError(
             f"{file.parent} was made by a newer release (schema {version}, this release supports {known}). Update GLAN Studio."
         )
@@ -325,19 +325,3 @@ def _locked(folder: Path) -> str:
     if why := access.refusal():
         return why
     return f"{folder} is read-only. Get write permission, or copy it to a writable folder."
-
-
-def _migrate(db: apsw.Connection) -> None:
-    if db.pragma("user_version") == len(MIGRATIONS):
-        return
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        for number in range(db.pragma("user_version"), len(MIGRATIONS)):
-            MIGRATIONS[number](db)
-        db.pragma("application_id", APPLICATION_ID)
-        db.pragma("user_version", len(MIGRATIONS))
-        db.execute("COMMIT")
-    except BaseException:
-        if db.in_transaction:  # a full disk has already ended the transaction
-            db.execute("ROLLBACK")
-        raise

@@ -1,11 +1,13 @@
 """Databases of every earlier schema, with a row in each of their tables, are migrated and keep their rows."""
 
+import json
+
 import apsw
 import pytest
 
 from glan_core.cli import main
 from glan_core.errors import GlanError
-from glan_core.workspace import Workspace, consistency, schema
+from glan_core.workspace import Workspace, consistency, migration, schema
 from glan_core.workspace.workspace import FILE
 
 VIRTUAL = "pair_text"  # full-text index, whose columns cannot be read
@@ -31,8 +33,8 @@ def make(folder, version: int) -> dict[str, tuple[str, list[tuple]]]:
     """Create a database of a schema version with two rows per table; return its rows by table."""
     folder.mkdir()
     db = apsw.Connection(str(folder / FILE))
-    for migration in schema.MIGRATIONS[:version]:
-        migration(db)
+    for change in schema.MIGRATIONS[:version]:
+        change(db)
     kept = {}
     for table in tables(db):
         columns = [(row[1], row[2]) for row in db.execute(f"PRAGMA table_info({table})")]
@@ -62,6 +64,21 @@ def test_a_database_of_each_version_is_migrated_with_its_rows(tmp_path, version)
     assert shape(ws.db) == shape(fresh.db), "a migrated database has the tables and columns of a new one"
 
 
+def test_a_command_reports_the_steps_of_a_long_migration(tmp_path, monkeypatch, capsys):
+    make(tmp_path / "ws", 2)
+    monkeypatch.setattr(migration, "REPORT_SECONDS", 0.0)
+    monkeypatch.setattr(migration, "STEPS", 1)
+    assert main(["status", str(tmp_path / "ws"), "--json"]) == 0
+    said = capsys.readouterr()
+    json.loads(said.out)
+    steps = len(schema.MIGRATIONS) - 2
+    assert (
+        f"The workspace is being migrated to the schema of this release: step 1 of {steps}, for 0 s." in said.err.splitlines()
+    )
+    assert f"step {steps} of {steps}" in said.err
+    assert main(["status", str(tmp_path / "ws")]) == 0 and capsys.readouterr().err == "", "nothing is left to migrate"
+
+
 def shape(db: apsw.Connection) -> dict[str, set]:
     """Columns by table, and the indexes."""
     found = {table: {tuple(row[1:4]) for row in db.execute(f"PRAGMA table_info({table})")} for table in tables(db)}
@@ -78,7 +95,7 @@ def test_a_migration_that_is_interrupted_changes_nothing(tmp_path, version, monk
         raise KeyboardInterrupt
 
     before = shape(apsw.Connection(str(tmp_path / "ws" / FILE)))
-    monkeypatch.setattr("glan_core.workspace.workspace.MIGRATIONS", [*schema.MIGRATIONS[:-1], stop])
+    monkeypatch.setattr(schema, "MIGRATIONS", [*schema.MIGRATIONS[:-1], stop])
     with pytest.raises(KeyboardInterrupt):
         Workspace.open(tmp_path / "ws")
     db = apsw.Connection(str(tmp_path / "ws" / FILE))

@@ -125,7 +125,10 @@ def open_folder(folder: Path) -> Workspace:
     return _open(str(folder), folder.stat().st_mtime_ns, refused=access.refusal() is not None)
 
 
-@st.cache_resource(max_entries=20)
+@st.cache_resource(
+    max_entries=20, show_time=True,
+    show_spinner="Opening the workspace. If an earlier release made it, it is migrated, which takes minutes with millions of pairs.",
+)  # fmt: skip
 def _open(folder: str, made_at: int, *, refused: bool) -> Workspace:
     """Open a workspace once for the sessions that have the same rights to it; it decides by itself whether it may be changed."""
     return Workspace.open(folder)
