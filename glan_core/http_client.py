@@ -241,6 +241,7 @@ class HttpClient:
     def _look(self) -> None:
         """End the transfers that took too long, and look again when the next one can have."""
         loop = asyncio.get_running_loop()
+        self._multi.catch_up()
         expiries = [transfer.expiry(loop.time(), self._total, self._idle) for transfer in self._open]
         first = min(expiries, default=math.inf)
         self._timer = loop.call_at(first, self._look) if first < math.inf else None

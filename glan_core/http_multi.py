@@ -21,9 +21,8 @@ class Multi:
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._wake_within)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._futures: dict[pycurl.Curl, asyncio.Future[None]] = {}
-        self._due = self._fires = (
-            math.inf
-        )  # when libcurl wants to be called, and when the timer fires, by the clock of the event loop
+        self._due = math.inf  # when libcurl wants to be called, by the clock of the event loop
+        self._fires = math.inf  # when the timer fires, which may be earlier
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, curl: pycurl.Curl) -> "asyncio.Future[None]":
@@ -43,6 +42,10 @@ class Multi:
         if self._futures.pop(curl, None) is not None:
             self._multi.remove_handle(curl)
 
+    def catch_up(self) -> None:
+        """Let libcurl send and receive wherever it can: after a standstill, replies must be read before their timeouts."""
+        self._handle(self._sockets.select_all())
+
     def close(self) -> None:
         """Abandon the transfers and close the connections."""
         if self._timer is not None:
@@ -56,10 +59,8 @@ class Multi:
         self._sockets.close()
 
     def _watch(self, what: int, socket: int, multi: pycurl.CurlMulti, data: object) -> None:
-        """Watch a socket for what libcurl waits for."""
+        """Watch a socket for what libcurl waits for, which is nothing if the socket is removed."""
         events = selectors.EVENT_READ * bool(what & pycurl.POLL_IN) | selectors.EVENT_WRITE * bool(what & pycurl.POLL_OUT)
-        if what == pycurl.POLL_REMOVE:
-            events = 0
         known = self._sockets.get_map().get(socket)
         if known is None:
             if events:
@@ -70,8 +71,11 @@ class Multi:
             self._sockets.modify(socket, events)
 
     def _continue(self) -> None:
-        """Let libcurl send and receive where it can."""
-        for key, events in self._sockets.select(0):
+        """Let libcurl send and receive on some of the sockets where it can."""
+        self._handle(self._sockets.select(0))
+
+    def _handle(self, ready: list[tuple[selectors.SelectorKey, int]]) -> None:
+        for key, events in ready:
             readable, writable = bool(events & selectors.EVENT_READ), bool(events & selectors.EVENT_WRITE)
             self._act(key.fd, pycurl.CSELECT_IN * readable | pycurl.CSELECT_OUT * writable)
         self._end()

@@ -29,14 +29,36 @@ def test_replies_that_arrive_together_are_handled_in_turns_between_which_tasks_g
     with_server(test, [answered, OK], repeat=True)
 
 
-class _Failing:
-    """A multi handle that fails; all else is that of another one."""
+def test_replies_that_arrived_are_read_before_their_timeouts():
+    answered = asyncio.Event()
+
+    async def test(client, server):
+        tasks = [asyncio.create_task(client.request(server.url, b"{}", most=MOST)) for _ in range(4 * MAX_EVENTS)]
+        while len(server.requests) < len(tasks):
+            await asyncio.sleep(0)
+        answered.set()
+        while not any(task.done() for task in tasks):  # the server answers all in one turn
+            await asyncio.sleep(0)
+        assert sum(task.done() for task in tasks) <= MAX_EVENTS
+        client._total = 0.0
+        client._look()
+        assert {(await task).body for task in tasks} == {b"OK"}
+
+    with_server(test, [answered, OK], repeat=True, total=1000.0)
+
+
+class _Another:
+    """A multi handle; what is not its own is that of another one."""
 
     def __init__(self, multi):
         self._multi = multi
 
     def __getattr__(self, name):
         return getattr(self._multi, name)
+
+
+class _Failing(_Another):
+    """A multi handle that fails."""
 
     def socket_action(self, socket, ready):
         raise pycurl.error(pycurl.E_MULTI_INTERNAL_ERROR, "Internal error")
