@@ -33,8 +33,8 @@ class Multi:
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
             self._loop.add_reader(self._sockets.fileno(), self._continue)
-        future = self._futures[curl] = self._loop.create_future()
         self._multi.add_handle(curl)
+        future = self._futures[curl] = self._loop.create_future()
         return future
 
     def remove(self, curl: pycurl.Curl) -> None:
@@ -47,13 +47,15 @@ class Multi:
         self._handle(self._sockets.select_all())
 
     def close(self) -> None:
-        """Abandon the transfers and close the connections."""
-        if self._timer is not None:
-            self._timer.cancel()
+        """Abandon the transfers and close the connections; a second call does nothing."""
+        if self._multi.closed:
+            return
         for curl, future in list(self._futures.items()):
             self.remove(curl)
             future.cancel()
         self._multi.close()
+        if self._timer is not None:  # now, because libcurl also sets the timer while transfers are removed
+            self._timer.cancel()
         if self._loop is not None:
             self._loop.remove_reader(self._sockets.fileno())
         self._sockets.close()

@@ -57,6 +57,35 @@ class _Another:
         return getattr(self._multi, name)
 
 
+def test_a_timer_that_libcurl_sets_while_transfers_are_abandoned_does_not_fire():
+    async def test(client, server):
+        multi = client._multi
+
+        class Expiring(_Another):
+            def remove_handle(self, curl):
+                self._multi.remove_handle(curl)
+                multi._wake_within(0)
+
+        task = asyncio.create_task(client.request(server.url, b"{}", most=MOST))
+        while not server.requests:
+            await asyncio.sleep(0)
+        multi._multi = Expiring(multi._multi)
+        await client.aclose()
+        assert multi._timer.cancelled()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    with_server(test, [asyncio.Event()])
+
+
+def test_a_client_that_is_closed_can_be_closed_again():
+    async def test(client, server):
+        await client.request(server.url, most=MOST)
+        await client.aclose()  # and once more by the context of the test
+
+    with_server(test, [OK])
+
+
 class _Failing(_Another):
     """A multi handle that fails."""
 
