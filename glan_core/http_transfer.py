@@ -150,5 +150,5 @@ def _without_password(message: str) -> str:
     secret, at, host = address.rpartition("@")
     if not at:
         return message
-    scheme, slashes, _ = secret.partition("//")
-    return head + quote + (scheme + slashes if slashes else "") + host
+    scheme, slashes, _ = secret.partition("://")
+    return head + quote + (scheme + slashes if slashes and scheme.isalnum() else "") + host  # a password may contain slashes

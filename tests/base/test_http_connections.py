@@ -158,6 +158,8 @@ def test_a_proxy_that_refuses_is_no_connection(monkeypatch):
         ("foo://user:pass@localhost:1", "Unsupported proxy scheme for 'foo://localhost:1'"),
         ("http://user:pa ss@localhost:70000", "Unsupported proxy syntax in 'http://localhost:70000'"),
         ("user:pa'ss@localhost:70000", "Unsupported proxy syntax in 'localhost:70000'"),
+        ("user:pa//ss@localhost:70000", "Unsupported proxy syntax in 'localhost:70000'"),
+        ("user:pa://ss@localhost:70000", "Unsupported proxy syntax in 'localhost:70000'"),
     ],
 )
 def test_a_proxy_that_cannot_be_used_is_named_without_its_password(proxy, named, monkeypatch):
