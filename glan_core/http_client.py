@@ -241,10 +241,12 @@ class HttpClient:
     def _look(self) -> None:
         """End the transfers that took too long, and look again when the next one can have."""
         loop = asyncio.get_running_loop()
-        self._multi.catch_up()
-        expiries = [transfer.expiry(loop.time(), self._total, self._idle) for transfer in self._open]
-        first = min(expiries, default=math.inf)
-        self._timer = loop.call_at(first, self._look) if first < math.inf else None
+        try:
+            self._multi.catch_up()
+        finally:  # an error in a callback must not leave the requests without timeouts
+            expiries = [transfer.expiry(loop.time(), self._total, self._idle) for transfer in self._open]
+            first = min(expiries, default=math.inf)
+            self._timer = loop.call_at(first, self._look) if first < math.inf else None
 
     def _new_handle(self, data: bytes | Form | None) -> pycurl.Curl:
         """Return a handle for GET, for posting bytes, or for one form."""

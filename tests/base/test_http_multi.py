@@ -8,7 +8,7 @@ import pytest
 from support.byte_server import MOST, OK, with_server
 
 from glan_core.bounded_selector import MAX_EVENTS
-from glan_core.http_transfer import ConnectionLost
+from glan_core.http_transfer import ConnectionLost, TimedOut
 
 
 def test_replies_that_arrive_together_are_handled_in_turns_between_which_tasks_go_on():
@@ -45,6 +45,21 @@ def test_replies_that_arrived_are_read_before_their_timeouts():
         assert {(await task).body for task in tasks} == {b"OK"}
 
     with_server(test, [answered, OK], repeat=True, total=1000.0)
+
+
+def test_requests_end_in_time_after_an_error_in_a_callback(monkeypatch):
+    async def test(client, server):
+        task = asyncio.create_task(client.request(server.url, b"{}", most=MOST))
+        while not server.requests:
+            await asyncio.sleep(0)
+        client._total = 0.0
+        monkeypatch.setattr(client._multi, "_end", lambda: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            client._look()
+        with pytest.raises(TimedOut):
+            await task
+
+    with_server(test, [asyncio.Event()], total=1000.0)
 
 
 class _Another:
