@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import ContextVar
 
 import apsw
@@ -47,9 +48,9 @@ def _report_step(step: int, steps: int) -> Callable[[], bool]:
         nonlocal due
         if report is not None and (now := time.monotonic()) >= due:
             due = now + REPORT_SECONDS
-            report(
-                f"The workspace is being migrated to the schema of this release: step {step} of {steps}, for {now - began:,.0f} s."
-            )
+            with suppress(OSError):  # of a terminal that was closed; an error would end the migration
+                seconds = f"{now - began:,.0f} s"
+                report(f"The workspace is being migrated to the schema of this release: step {step} of {steps}, for {seconds}.")
         return False  # go on
 
     return look

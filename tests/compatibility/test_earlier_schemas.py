@@ -79,6 +79,24 @@ def test_a_command_reports_the_steps_of_a_long_migration(tmp_path, monkeypatch, 
     assert main(["status", str(tmp_path / "ws")]) == 0 and capsys.readouterr().err == "", "nothing is left to migrate"
 
 
+def test_a_report_that_cannot_be_printed_does_not_end_a_migration(tmp_path, monkeypatch):
+    make(tmp_path / "ws", 2)
+    monkeypatch.setattr(migration, "REPORT_SECONDS", 0.0)
+    monkeypatch.setattr(migration, "STEPS", 1)
+    said = []
+
+    def report(sentence: str) -> None:
+        said.append(sentence)
+        raise BrokenPipeError
+
+    token = migration.watcher.set(report)
+    try:
+        assert Workspace.open(tmp_path / "ws").db.pragma("user_version") == len(schema.MIGRATIONS)
+    finally:
+        migration.watcher.reset(token)
+    assert len(said) > 1
+
+
 def shape(db: apsw.Connection) -> dict[str, set]:
     """Columns by table, and the indexes."""
     found = {table: {tuple(row[1:4]) for row in db.execute(f"PRAGMA table_info({table})")} for table in tables(db)}

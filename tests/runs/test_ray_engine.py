@@ -8,6 +8,7 @@ import time
 
 import psutil
 import pytest
+from support.child_processes import children_with
 from support.runs import Served, content, execute_run, number, wait_for
 
 from glan_core import runs
@@ -67,10 +68,7 @@ def calls(ws) -> int:
 
 def actors(driver: int) -> list[psutil.Process]:
     """Return the processes of the actors below a driver."""
-    try:
-        return [one for one in psutil.Process(driver).children(recursive=True) if "RayWorker" in " ".join(one.cmdline())]
-    except psutil.NoSuchProcess:
-        return []
+    return children_with("RayWorker", driver)
 
 
 def undisturbed(new_workspace, wanted, **values):

@@ -6,8 +6,8 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
-import psutil
 import pytest
+from support.child_processes import children_with
 from support.runs import execute_run, resume_run
 from support.training_fixtures import TINY, tiny_order, tuned
 
@@ -259,9 +259,7 @@ def test_a_worker_of_ray_train_that_is_killed_costs_time_only(taught):
     killed: list[int] = []
 
     def watch(sample, stages, notes) -> None:
-        workers = [
-            child for child in psutil.Process().children(recursive=True) if "RayTrainWorker" in " ".join(child.cmdline())
-        ]
+        workers = children_with("RayTrainWorker")
         if workers and not killed and any(stage.stage == "steps" and stage.done >= 2 for stage in stages):
             killed.append(workers[0].pid)
             workers[0].kill()
