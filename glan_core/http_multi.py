@@ -29,12 +29,18 @@ class Multi:
         """Begin a transfer and return its end; call `remove` after it, however it ended.
 
         The end raises pycurl.error if the transfer fails.
+
+        Raises:
+            RuntimeError: If the event loop is not that of the first transfer, which watches the sockets.
         """
+        loop = asyncio.get_running_loop()
         if self._loop is None:
-            self._loop = asyncio.get_running_loop()
-            self._loop.add_reader(self._sockets.fileno(), self._continue)
+            self._loop = loop
+            loop.add_reader(self._sockets.fileno(), self._continue)
+        elif loop is not self._loop:
+            raise RuntimeError("the client belongs to another event loop")
         self._multi.add_handle(curl)
-        future = self._futures[curl] = self._loop.create_future()
+        future = self._futures[curl] = loop.create_future()
         return future
 
     def remove(self, curl: pycurl.Curl) -> None:

@@ -8,7 +8,8 @@ import pytest
 from support.byte_server import MOST, OK, with_server
 
 from glan_core.bounded_selector import MAX_EVENTS
-from glan_core.http_transfer import ConnectionLost, TimedOut
+from glan_core.http_client import HttpClient
+from glan_core.http_transfer import ConnectionLost, NotConnected, TimedOut
 
 
 def test_replies_that_arrive_together_are_handled_in_turns_between_which_tasks_go_on():
@@ -122,3 +123,11 @@ def test_requests_in_flight_end_when_libcurl_itself_fails():
                 await task
 
     with_server(test, [answered, OK], repeat=True)
+
+
+def test_a_client_refuses_a_second_event_loop():
+    client = HttpClient("http://localhost:9/v1")
+    with pytest.raises(NotConnected):
+        asyncio.run(client.request("http://localhost:9/v1", most=MOST))
+    with pytest.raises(RuntimeError, match="another event loop"):
+        asyncio.run(client.request("http://localhost:9/v1", most=MOST))
