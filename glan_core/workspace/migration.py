@@ -12,18 +12,17 @@ from glan_core.workspace import schema
 REPORT_SECONDS = 10.0  # between reports; most migrations take less
 STEPS = 5_000_000  # of SQLite's virtual machine between looks at the clock, some tenths of a second
 
-watcher: ContextVar[Callable[[str], None] | None] = ContextVar(
-    "watcher", default=None
-)  # is told in a sentence how far a migration is
+# Is told, in a sentence, how far a migration is.
+watcher: ContextVar[Callable[[str], None] | None] = ContextVar("watcher", default=None)
 
 
 def migrate(db: apsw.Connection) -> None:
     """Bring a database to the schema of this release, or leave it unchanged."""
-    version = db.pragma("user_version")
-    if version == len(schema.MIGRATIONS):
+    if db.pragma("user_version") == len(schema.MIGRATIONS):
         return
     db.execute("BEGIN IMMEDIATE")
     try:
+        version = db.pragma("user_version")  # another process may have migrated it meanwhile
         for number in range(version, len(schema.MIGRATIONS)):
             if version:
                 db.set_progress_handler(_report_step(number + 1 - version, len(schema.MIGRATIONS) - version), STEPS)

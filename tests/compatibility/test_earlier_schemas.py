@@ -97,6 +97,28 @@ def test_a_report_that_cannot_be_printed_does_not_end_a_migration(tmp_path, monk
     assert len(said) > 1
 
 
+class Overtaken:
+    """A connection before whose transaction another one migrates the database."""
+
+    def __init__(self, db: apsw.Connection, other: apsw.Connection) -> None:
+        self._db, self._other = db, other
+
+    def __getattr__(self, name: str):
+        return getattr(self._db, name)
+
+    def execute(self, statement: str):
+        if statement.startswith("BEGIN"):
+            migration.migrate(self._other)
+        return self._db.execute(statement)
+
+
+def test_a_database_that_another_process_migrates_at_the_same_time_is_migrated_once(tmp_path):
+    make(tmp_path / "ws", 2)
+    one, other = (apsw.Connection(str(tmp_path / "ws" / FILE)) for _ in range(2))
+    migration.migrate(Overtaken(one, other))
+    assert one.pragma("user_version") == len(schema.MIGRATIONS) and consistency.integrity(one) == []
+
+
 def shape(db: apsw.Connection) -> dict[str, set]:
     """Columns by table, and the indexes."""
     found = {table: {tuple(row[1:4]) for row in db.execute(f"PRAGMA table_info({table})")} for table in tables(db)}
