@@ -25,7 +25,7 @@ def _show(args: argparse.Namespace) -> None:
     lines, data = [], []
     for link in links:
         lines += ["", f"{link.what.upper()}  {link.title}  ({link.id})", *([link.text] if link.text else [])]
-        entry = asdict(link)
+        entry = asdict(link) | {"calls": [call._asdict() for call in link.calls]}
         changes = record_rows.events(ws.db, link.id)
         entry["changes"] = [asdict(change) for change in changes]
         for change in changes:
