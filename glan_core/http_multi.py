@@ -18,11 +18,11 @@ class Multi:
     def __init__(self) -> None:
         self._multi, self._sockets = pycurl.CurlMulti(), BoundedSelector()
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
-        self._multi.setopt(pycurl.M_TIMERFUNCTION, self._wake_within)
+        self._multi.setopt(pycurl.M_TIMERFUNCTION, self._set_timeout)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._futures: dict[pycurl.Curl, asyncio.Future[None]] = {}
-        self._due = math.inf  # when libcurl wants to be called, by the clock of the event loop
-        self._fires = math.inf  # when the timer fires, which may be earlier
+        # Times of the event loop's clock: of the next timeout that libcurl has set, and of the timer, which may be earlier.
+        self._timeout_at = self._timer_at = math.inf
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, curl: pycurl.Curl) -> "asyncio.Future[None]":
@@ -88,24 +88,24 @@ class Multi:
             self._act(key.fd, pycurl.CSELECT_IN * readable | pycurl.CSELECT_OUT * writable)
         self._end()
 
-    def _wake_within(self, milliseconds: int) -> None:
-        """Take note of when libcurl wants to be called; a timer that fires earlier is left as it is, because moving it takes longer."""
+    def _set_timeout(self, milliseconds: int) -> None:
+        """Set the time of libcurl's next timeout; a timer that fires earlier is kept, because moving it takes longer."""
         assert self._loop is not None
-        self._due = math.inf if milliseconds < 0 else self._loop.time() + milliseconds / 1000
-        if self._due < self._fires:
+        self._timeout_at = math.inf if milliseconds < 0 else self._loop.time() + milliseconds / 1000
+        if self._timeout_at < self._timer_at:
             if self._timer is not None:
                 self._timer.cancel()
-            self._fires, self._timer = self._due, self._loop.call_at(self._due, self._wake)
+            self._timer_at, self._timer = self._timeout_at, self._loop.call_at(self._timeout_at, self._expire)
 
-    def _wake(self) -> None:
-        """Call libcurl if it is time."""
+    def _expire(self) -> None:
+        """Process libcurl's timeouts if the time has come; otherwise set the timer again."""
         assert self._loop is not None
-        self._fires, self._timer = math.inf, None
-        if self._due > self._loop.time():
-            if self._due < math.inf:
-                self._fires, self._timer = self._due, self._loop.call_at(self._due, self._wake)
+        self._timer_at, self._timer = math.inf, None
+        if self._timeout_at > self._loop.time():
+            if self._timeout_at < math.inf:
+                self._timer_at, self._timer = self._timeout_at, self._loop.call_at(self._timeout_at, self._expire)
             return
-        self._due = math.inf
+        self._timeout_at = math.inf
         self._act(pycurl.SOCKET_TIMEOUT, 0)
         self._end()
 

@@ -13,7 +13,8 @@ import pydantic_core
 from glan_core.prompts import Prompt
 from glan_core.teachers.contract import Message
 
-OWN_CHARACTERS = 2000  # at the end of a question's prompt, which follow its syllabus
+# Characters of a question's prompt after its syllabus, at most. What precedes them is the same for many questions.
+PROMPT_TAIL = 2000
 
 
 @dataclass(slots=True)
@@ -139,7 +140,9 @@ def fingerprint(messages: Sequence[Message]) -> str:
 
 def _digest(messages: Sequence[Message]) -> "hashlib._Hash":
     text = messages[0]["content"]
-    shared = max(0, len(text) - OWN_CHARACTERS) // 1000 * 1000  # the same for most prompts with one syllabus
+    shared = (
+        max(0, len(text) - PROMPT_TAIL) // 1000 * 1000
+    )  # rounded, so that prompts with one syllabus have the same beginning
     digest = _digest_of_beginning(messages[0]["role"], text[:shared]).copy()
     digest.update(b"%b}" % pydantic_core.to_json(text[shared:])[1:])
     for message in messages[1:]:

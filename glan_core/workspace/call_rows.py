@@ -11,7 +11,7 @@ from glan_core.workspace.sql import fetch_all, fetch_one
 
 
 class Call(NamedTuple):
-    """One paid call to a teacher: a row of the calls, whose columns have these names.
+    """One paid call to a teacher: a row of the table `calls`, whose columns have the names of the fields.
 
     Attributes:
         work_id: Id of the record that the call was for.

@@ -12,7 +12,7 @@ from glan_core.workspace import schema
 REPORT_SECONDS = 10.0  # between reports; most migrations take less
 STEPS = 5_000_000  # of SQLite's virtual machine between looks at the clock, some tenths of a second
 
-# Is told, in a sentence, how far a migration is.
+# Called with one sentence on the progress of a migration.
 watcher: ContextVar[Callable[[str], None] | None] = ContextVar("watcher", default=None)
 
 

@@ -12,13 +12,19 @@ from glan_core.http_client import HttpClient
 from glan_core.http_transfer import ConnectionLost, NotConnected, TimedOut
 
 
+async def requests_in_flight(client, server, number):
+    """Send requests and return their tasks once the server has received all of them."""
+    tasks = [asyncio.create_task(client.request(server.url, b"{}", most=MOST)) for _ in range(number)]
+    while len(server.requests) < number:
+        await asyncio.sleep(0)
+    return tasks
+
+
 def test_replies_that_arrive_together_are_handled_in_turns_between_which_tasks_go_on():
     answered = asyncio.Event()
 
     async def test(client, server):
-        tasks = [asyncio.create_task(client.request(server.url, b"{}", most=MOST)) for _ in range(4 * MAX_EVENTS)]
-        while len(server.requests) < len(tasks):
-            await asyncio.sleep(0)
+        tasks = await requests_in_flight(client, server, 4 * MAX_EVENTS)
         answered.set()
         turns = [0]
         while turns[-1] < len(tasks):
@@ -34,9 +40,7 @@ def test_replies_that_arrived_are_read_before_their_timeouts():
     answered = asyncio.Event()
 
     async def test(client, server):
-        tasks = [asyncio.create_task(client.request(server.url, b"{}", most=MOST)) for _ in range(4 * MAX_EVENTS)]
-        while len(server.requests) < len(tasks):
-            await asyncio.sleep(0)
+        tasks = await requests_in_flight(client, server, 4 * MAX_EVENTS)
         answered.set()
         while not any(task.done() for task in tasks):  # the server answers all in one turn
             await asyncio.sleep(0)
@@ -50,9 +54,7 @@ def test_replies_that_arrived_are_read_before_their_timeouts():
 
 def test_requests_end_in_time_after_an_error_in_a_callback(monkeypatch):
     async def test(client, server):
-        task = asyncio.create_task(client.request(server.url, b"{}", most=MOST))
-        while not server.requests:
-            await asyncio.sleep(0)
+        (task,) = await requests_in_flight(client, server, 1)
         client._total = 0.0
         monkeypatch.setattr(client._multi, "_end", lambda: 1 / 0)
         with pytest.raises(ZeroDivisionError):
@@ -80,11 +82,9 @@ def test_a_timer_that_libcurl_sets_while_transfers_are_abandoned_does_not_fire()
         class Expiring(_Another):
             def remove_handle(self, curl):
                 self._multi.remove_handle(curl)
-                multi._wake_within(0)
+                multi._set_timeout(0)
 
-        task = asyncio.create_task(client.request(server.url, b"{}", most=MOST))
-        while not server.requests:
-            await asyncio.sleep(0)
+        (task,) = await requests_in_flight(client, server, 1)
         multi._multi = Expiring(multi._multi)
         await client.aclose()
         assert multi._timer.cancelled()
@@ -113,9 +113,7 @@ def test_requests_in_flight_end_when_libcurl_itself_fails():
     answered = asyncio.Event()
 
     async def test(client, server):
-        tasks = [asyncio.create_task(client.request(server.url, b"{}", most=MOST)) for _ in range(3)]
-        while len(server.requests) < len(tasks):
-            await asyncio.sleep(0)
+        tasks = await requests_in_flight(client, server, 3)
         client._multi._multi = _Failing(client._multi._multi)
         answered.set()
         for task in tasks:

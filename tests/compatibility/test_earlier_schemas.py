@@ -76,7 +76,7 @@ def test_a_command_reports_the_steps_of_a_long_migration(tmp_path, monkeypatch, 
         f"The workspace is being migrated to the schema of this release: step 1 of {steps}, for 0 s." in said.err.splitlines()
     )
     assert f"step {steps} of {steps}" in said.err
-    assert main(["status", str(tmp_path / "ws")]) == 0 and capsys.readouterr().err == "", "nothing is left to migrate"
+    assert main(["status", str(tmp_path / "ws")]) == 0 and capsys.readouterr().err == "", "the second command has no migration"
 
 
 def test_a_report_that_cannot_be_printed_does_not_end_a_migration(tmp_path, monkeypatch):

@@ -127,7 +127,7 @@ def open_folder(folder: Path) -> Workspace:
 
 @st.cache_resource(
     max_entries=20, show_time=True,
-    show_spinner="Opening the workspace. If an earlier release made it, it is migrated, which takes minutes with millions of pairs.",
+    show_spinner="Opening the workspace. A workspace of an earlier release is migrated first; with millions of pairs, this takes minutes.",
 )  # fmt: skip
 def _open(folder: str, made_at: int, *, refused: bool) -> Workspace:
     """Open a workspace once for the sessions that have the same rights to it; it decides by itself whether it may be changed."""
