@@ -140,9 +140,7 @@ def fingerprint(messages: Sequence[Message]) -> str:
 
 def _digest(messages: Sequence[Message]) -> "hashlib._Hash":
     text = messages[0]["content"]
-    shared = (
-        max(0, len(text) - PROMPT_TAIL) // 1000 * 1000
-    )  # rounded, so that prompts with one syllabus have the same beginning
+    shared = max(0, len(text) - PROMPT_TAIL) // 1000 * 1000  # rounded, to be the same for prompts of different lengths
     digest = _digest_of_beginning(messages[0]["role"], text[:shared]).copy()
     digest.update(b"%b}" % pydantic_core.to_json(text[shared:])[1:])
     for message in messages[1:]:
