@@ -20,7 +20,7 @@ import pycurl
 from glan_core.errors import GlanError
 from glan_core.http_connections import Connections
 from glan_core.http_multi import Multi
-from glan_core.http_transfer import Transfer
+from glan_core.http_transfer import ConnectionLost, Transfer
 
 CONNECT_SECONDS = 15
 RESERVED = ":/?#[]@!$&'()*+,;=%~"  # characters that an address may have beside letters, digits and -._
@@ -204,6 +204,8 @@ class HttpClient:
         completed = False
         try:
             await self._completed(transfer)
+            if transfer.was_cut():
+                raise ConnectionLost("the connection ended within the headers", curl.getinfo(pycurl.RESPONSE_CODE))
             completed = True
         finally:
             transfer.status = curl.getinfo(pycurl.RESPONSE_CODE)

@@ -110,6 +110,15 @@ class Transfer:
         self.arrived.set()
         return 0 if self.size > self.most else None
 
+    def was_cut(self) -> bool:
+        """Return whether the connection ended within the headers, which libcurl takes for a response without a body."""
+        if self.size:
+            return False
+        for line in reversed(self.lines):  # an interim response may have come before
+            if not line.strip() or line.startswith(b"HTTP/"):
+                return bool(line.strip())
+        return True
+
     def expiry(self, now: float, total: float, idle: float) -> float:
         """Return when the next timeout passes; if one has passed, end the transfer."""
         sent, lines = self.curl.getinfo(pycurl.SIZE_UPLOAD), len(self.lines)

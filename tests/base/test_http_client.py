@@ -128,6 +128,10 @@ def test_a_request_without_a_connection_says_why(url, why):
         ([b"HTTP/1.1 500 Oh\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n", None], 500),
         ([b"SSH-2.0-OpenSSH\r\n", None], 0),
         ([b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200_000 + b"\r\n", None], 200),
+        ([b"HTTP/1.1 200 OK\r\n", None], 200),
+        ([b"HTTP/1.1 200 OK\r\nContent-Type: app", None], 200),
+        ([b"HTTP/1.1 429 Wait\r\nRetry-After: 7\r\n", None], 429),
+        ([b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nX: ", None], 200),
     ],
 )
 def test_an_incomplete_response_is_a_lost_connection(parts, status):
@@ -137,6 +141,23 @@ def test_an_incomplete_response_is_a_lost_connection(parts, status):
         assert lost.value.status == status and len(server.requests) == 1 and str(lost.value)
 
     with_server(test, parts)
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        b"HTTP/1.1 200 OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\nX: 1\n\n",
+        b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Trailer: 1\r\n\r\n",
+    ],
+)
+def test_a_response_may_have_no_body(response):
+    async def test(client, server):
+        received = await client.request(server.url, b"{}", most=MOST)
+        assert (received.status, received.body) == (200, b"")
+
+    with_server(test, [response, None])
 
 
 def test_interim_responses_keep_a_request_from_the_idle_timeout():
