@@ -1,7 +1,6 @@
 """`glan plan`, `glan generate`, `glan preview`, `glan runs`, `glan status` and the hidden `glan work` of a run's child."""
 
 import argparse
-import time
 from collections.abc import Iterable
 from dataclasses import asdict
 
@@ -19,7 +18,7 @@ from glan_core.generation import preview
 from glan_core.generation.plan import check_local_teachers, plan
 from glan_core.generation.run import check
 from glan_core.generation.settings import GenerationSettings, Target, TeacherSettings
-from glan_core.generation.stage_specs import stage_title
+from glan_core.generation.stage_specs import stage_position, stage_title
 from glan_core.settings import read_settings
 from glan_core.settings_options import add_options, given_values
 from glan_core.taxonomy import coverage, hierarchy, tree_editing
@@ -195,7 +194,7 @@ def _runs(args: argparse.Namespace) -> int:
 def _show_run(ws: Workspace, args: argparse.Namespace) -> int:
     run = runs.get(ws, args.id)
     state, sample = runs.state_of(run), run_rows.last_sample(ws.db, run.id)
-    stages = run_rows.stages(ws.db, run.id)
+    stages = sorted(run_rows.stages(ws.db, run.id), key=lambda s: stage_position(s.stage))
     rows = [(stage_title(s.stage), s.done, s.planned, s.failed) for s in stages if s.planned]
     lines = [f"Run {run.id} ({run.kind}): {run.title}. State: {state}. {run.message}".rstrip()]
     lines += table(rows, ("stage", "done", "of", "failed"))
@@ -203,9 +202,9 @@ def _show_run(ws: Workspace, args: argparse.Namespace) -> int:
         found = [(one.name, one.state, one.in_flight, one.answered, one.faults, one.outages) for one in run.endpoints]
         lines += ["", *table(found, ("endpoint", "state", "in flight", "answered", "errors", "outages")), ""]
     if sample:
-        seconds = (run.finished_at or time.time()) - (run.started_at or run.created_at)
         lines.append(f"{sample.requests:,} requests, {sample.throttled:,} rate-limited, {sample.faults:,} faults, "
-                     f"{spent(sample.cost_usd, unpriced=call_rows.has_unpriced(ws.db, run.id))}, {duration(seconds)}.")  # fmt: skip
+                     f"{spent(sample.cost_usd, unpriced=call_rows.has_unpriced(ws.db, run.id))}, "
+                     f"{duration(run_rows.active_seconds(ws.db, run.id))}.")  # fmt: skip
         if sample.tokens_reasoning:
             lines.append(f"{sample.tokens_reasoning:,} of {sample.tokens_out:,} completion tokens were reasoning.")
     lines += [*filter(None, [run.waiting]), *run.notices, *failure_lines(call_rows.failure_groups(ws.db, run.id))]

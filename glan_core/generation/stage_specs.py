@@ -50,3 +50,8 @@ GENERATION_STAGES = tuple(name for name, spec in STAGE_SPECS.items() if spec.gen
 def stage_title(stage: str) -> str:
     """Title of a stage; the steps of jobs are named by their titles already."""
     return STAGE_SPECS[stage].title if stage in STAGE_SPECS else stage
+
+
+def stage_position(stage: str) -> int:
+    """Position of a stage in lists of stages; the steps of jobs come last."""
+    return list(STAGE_SPECS).index(stage) if stage in STAGE_SPECS else len(STAGE_SPECS)

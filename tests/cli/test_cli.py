@@ -62,6 +62,24 @@ def test_init_makes_a_workspace_that_every_reporting_command_reads(glan, tmp_pat
     assert Workspace.open(folder).metadata("demo") is None
 
 
+def test_a_lost_run_shows_its_stages_in_order_and_the_time_in_which_it_was_active(glan, starter):
+    with starter.write() as db:
+        run_id = run_rows.add_run(db, "generate", "Law", {})
+        run_rows.update_run(db, run_id, state="running", started_at=1000.0, heartbeat_at=1013.0)
+        for stage in ("answer", "question", "sessions", "subject_list", "subjects", "syllabus"):
+            run_rows.set_stage(db, run_id, run_rows.StageProgress(stage, 2, 1, 0))
+        for at in (1001.0, 1013.0):
+            run_rows.add_sample(db, run_id, run_rows.Sample(at, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0.0))
+    code, out, _ = glan("runs", starter.folder, "show", run_id)
+    titles = ["subject lists", "subjects", "syllabi", "class sessions", "questions", "answers"]
+    assert code == 1 and "State: lost" in out and "12 s." in out
+    assert re.findall(rf"^({'|'.join(titles)}) ", out, re.MULTILINE) == titles
+    code, out, _ = glan("runs", starter.folder, "show", run_id, "--json")
+    assert [stage["stage"] for stage in json.loads(out)["stages"]] == [
+        "subject_list", "subjects", "syllabus", "sessions", "question", "answer"
+    ]  # fmt: skip
+
+
 def test_status_shows_disciplines_finished_under_way_and_begun(glan, tmp_path):
     small_demo(tmp_path / "demo").close()
     _, out, _ = glan("status", tmp_path / "demo", "--json")

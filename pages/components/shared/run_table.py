@@ -10,7 +10,7 @@ from glan_core.errors import GlanError
 from glan_core.formatting import ago, duration, number, plural, short, spent, usd
 from glan_core.generation.plan import plan
 from glan_core.generation.settings import GenerationSettings
-from glan_core.generation.stage_specs import GENERATION_STAGES
+from glan_core.generation.stage_specs import stage_position
 from glan_core.runs.counter_deltas import counter_changes, total_changes
 from glan_core.runs.registry import RUN_KINDS, is_job, lane_of
 from glan_core.runs.report import expected_stages
@@ -113,10 +113,7 @@ def _panel(ws: Workspace, run_id: int, *, was_alive: bool) -> None:
     if is_job(run.kind):
         _job(ws, run, state)
         return
-    stages = sorted(
-        run_rows.stages(ws.db, run.id),
-        key=lambda s: GENERATION_STAGES.index(s.stage) if s.stage in GENERATION_STAGES else len(GENERATION_STAGES),
-    )
+    stages = sorted(run_rows.stages(ws.db, run.id), key=lambda s: stage_position(s.stage))
     sample = run_rows.last_sample(ws.db, run.id)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.header(f"Run {run.id}: {escape(run.title)}", anchor=False, width="content")
