@@ -35,7 +35,7 @@ def _show(args: argparse.Namespace) -> None:
             at = f" at {call.endpoint}" if call.endpoint else ""
             price = "price unknown" if call.cost_usd is None else usd(call.cost_usd)
             lines.append(
-                f"  by {call.teacher}{at}, prompt {call.prompt_version}, temperature {call.temperature:g}, top-p {call.top_p:g}: "
+                f"  by {call.teacher}{at}, prompt {call.prompt_version}, {', '.join(provenance.sampling_of(call))}: "
                 f"{call.tokens_in:,} tokens in, {call.tokens_out:,} out, {price}, {call.latency_ms:,} ms, {call.outcome}"
             )
             if changes and call.work_id == link.id and call.stage != "sessions":

@@ -16,7 +16,7 @@ from glan_core.generation.batch_steps import BatchRun, OpenBatch
 from glan_core.generation.call_records import ReceivedReply, storable_reply
 from glan_core.generation.call_store import CallStore
 from glan_core.generation.protocols import Work
-from glan_core.generation.reply_storage import ReplyStorage, settle_reply
+from glan_core.generation.reply_storage import ReplyStorage, lost_price, settle_reply
 from glan_core.prompts import Prompt
 from glan_core.teachers.batch_format import ResultLine
 from glan_core.teachers.contract import (
@@ -153,8 +153,8 @@ class BatchReplies:
 
     async def _lost(self, batch: OpenBatch, request: BatchRequest, work: Work, why: str, *, known: bool) -> None:
         """Store a call whose reply was generated and damaged, at its maximum price; its task is sent again."""
-        self._budget.settle(request.worst_usd, request.worst_usd)
         model = self._models[request.stage]
+        self._budget.settle(request.worst_usd, lost_price(model, work))
         await self._closing(batch, request, work, lambda task: self._calls.store_lost(task, model, self._age(batch)))
         work.faults += 1
         if known and work.faults >= MAX_ROUNDS:

@@ -17,7 +17,7 @@ from glan_core.generation.endpoint_gates import EndpointGate, EndpointGates, Rou
 from glan_core.generation.protocols import Work, WorkQueue
 from glan_core.generation.rate_limits import Budget, Rate
 from glan_core.generation.replica_health import ReplicaHealth
-from glan_core.generation.reply_storage import ReplyStorage, maximum_price, settle_reply
+from glan_core.generation.reply_storage import ReplyStorage, lost_price, maximum_price, settle_reply
 from glan_core.generation.settings import TeacherSettings
 from glan_core.teachers.contract import (
     DEFAULT_LIMIT,
@@ -257,7 +257,7 @@ class Engine:
             self._busy(work, gate, busy)
             return
         except TeacherFault as fault:
-            self.budget.settle(worst, worst if fault.billed else 0.0, paid=fault.billed)
+            self.budget.settle(worst, lost_price(self.models[work.stage], work) if fault.billed else 0.0, paid=fault.billed)
             await self._fault(work, gate, fault, time.monotonic() - start)
             return
         except TeacherRefusal as refusal:
@@ -269,7 +269,7 @@ class Engine:
             self._unusable(work, gate, error)
             return
         except asyncio.CancelledError:  # abandoned by `_drain`, but the reply may still be generated and billed
-            self.budget.settle(worst, worst)
+            self.budget.settle(worst, lost_price(self.models[work.stage], work))
             await self._calls.store_lost(work, self.models[work.stage], time.monotonic() - start)
             return
         except UnusableReply as fault:

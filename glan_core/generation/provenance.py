@@ -282,6 +282,12 @@ def _written_for(db: apsw.Connection, call: Call) -> str | None:
     return written[-1].strip() if written else None
 
 
+def sampling_of(call: Call) -> tuple[str, str]:
+    """Return temperature and top-p of a call in words; an endpoint may not accept them, and a setting may leave them out."""
+    temperature, top_p = ("not sent" if value is None else f"{value:g}" for value in (call.temperature, call.top_p))
+    return f"temperature {temperature}", f"top-p {top_p}"
+
+
 def reply_of(ws: Workspace, call: Call, record_id: str, text: str) -> str:
     """Return the reply of a call: as stored with it, or the record's text at that time; `text` is its current text."""
     return call.reply or str(record_rows.value_at(ws.db, record_id, "text", text, call.at))

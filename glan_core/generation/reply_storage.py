@@ -59,6 +59,11 @@ def maximum_price(budget: Budget, model: StageModel, work: Work) -> float:
     return model.price.of(largest.tokens_in, largest.tokens_out)
 
 
+def lost_price(model: StageModel, work: Work) -> float:
+    """Return the price in USD at which a call is stored whose reply was lost; 0 if no price is known."""
+    return cost_of(model, largest_reply(work.messages, model.decoding)) or 0.0
+
+
 def settle_reply(budget: Budget, model: StageModel, reply: Reply, worst: float) -> str | None:
     """Replace the reservation of a call by its cost; return why the run must stop if it cost more than reserved."""
     cost = cost_of(model, reply) or 0.0

@@ -119,10 +119,10 @@ class HttpTeacher:
         for _ in range(MAX_REJECTED):
             body = self.body(messages, decoding, stream=True)
             limit, text_limit = (wire_format.max_bytes(decoding, stream=stream) for stream in (True, False))
+            streamed = wire_format.StreamParser(messages, self.secrets)
             try:
                 async with self._opened().stream(chat_url(self.url, self.model), json_bytes(body), most=limit) as response:
                     if streaming := response.status in SUCCESS and response.media_type == "text/event-stream":
-                        streamed = wire_format.StreamParser(messages, self.secrets)
                         size = 0
                         async for some in response.parts():
                             size += len(some)
@@ -136,7 +136,8 @@ class HttpTeacher:
                     else:
                         raw = self._checked(response.status, await response.read(text_limit), messages, decoding)
             except HttpError as error:
-                raise self._fault(error) from None
+                if not streamed.done:  # some servers do not end the response, or not properly
+                    raise self._fault(error) from None
             if streaming:
                 if streamed.error is None:
                     if piece := streamed.rest():

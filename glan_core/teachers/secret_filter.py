@@ -74,10 +74,10 @@ class SecretFilter:
 
 def _spellings(character: str) -> bytes:
     """Return a pattern of the spellings of a character in JSON."""
-    units = character.encode("utf-16-be").hex()
+    units = character.encode("utf-16-be", "surrogatepass").hex()  # of an environment variable that is not UTF-8
     escapes = "".join(rf"\\u(?i:{units[n : n + 4]})" for n in range(0, len(units), 4))
     short = rf"\\{re.escape(character)}" if character in '"\\/' else escapes
-    return rf"(?:{re.escape(character)}|{escapes}|{short})".encode()
+    return rf"(?:{re.escape(character)}|{escapes}|{short})".encode("utf-8", "surrogatepass")
 
 
 class StreamFilter:

@@ -166,6 +166,10 @@ class StreamParser:
     Args:
         messages: The chat.
         secrets: Removes keys from all texts.
+
+    Attributes:
+        error: An event with an error, None if there was none.
+        done: Whether the server said that the reply is complete.
     """
 
     def __init__(self, messages: Sequence[Message], secrets: SecretFilter = NO_SECRETS) -> None:
@@ -174,6 +178,7 @@ class StreamParser:
         self._thinking = False
         self._index: int | None = None  # of the reply that is read
         self.error: bytes | None = None
+        self.done = False
 
     def feed(self, raw: bytes) -> str:
         """Return the text in the next bytes; reasoning that is sent apart stands between <think> and </think>.
@@ -194,7 +199,8 @@ class StreamParser:
 
     def _piece(self, data: bytes) -> str:
         """Return the text of one event."""
-        if data == b"[DONE]" or not data or self.error is not None:
+        self.done = self.done or data == b"[DONE]"
+        if self.done or not data or self.error is not None:
             return ""
         try:
             event = json.loads(data)

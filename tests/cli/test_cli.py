@@ -205,6 +205,14 @@ def test_stage_settings_reach_the_calls(glan, starter):
     assert made["question"] == [0.3, 0.5, 2048] and made["answer"] == [0.7, 0.95, 900] and made["syllabus"] == [1.0, 0.95, 8192]
 
 
+def test_show_names_parameters_that_were_not_sent(glan, starter):
+    glan("generate", starter.folder, "--disciplines", "music", "--subject-queries", 1, "--questions-per-syllabus", 1,
+         "--stage", "question:temperature=none", "--stage", "answer:top_p=none")  # fmt: skip
+    [pair] = homework_rows.all_pairs(starter.db)
+    code, out, _ = glan("show", starter.folder, pair.question.id)
+    assert code == 0 and "temperature not sent, top-p 0.95: " in out and "temperature 0.7, top-p not sent: " in out
+
+
 def test_taxonomy_commands_edit_the_tree_and_record_who(glan, starter):
     folder = starter.folder
     assert "virology" in glan("taxonomy", folder, "add", "Natural Sciences / Virology", "--who", "ada")[1]

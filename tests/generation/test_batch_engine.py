@@ -18,7 +18,7 @@ from glan_core.generation.plan import plan
 from glan_core.generation.settings import GenerationSettings
 from glan_core.homework import review
 from glan_core.settings import read_settings
-from glan_core.workspace import batch_rows, call_rows
+from glan_core.workspace import batch_rows, call_rows, run_rows
 
 STAGES = ("subject_list", "subjects", "syllabus", "sessions", "question", "answer")
 
@@ -119,6 +119,20 @@ def test_a_request_that_always_fails_becomes_a_failure_and_the_rest_goes_on(ws, 
     server.answer = None
     assert execute_run(ws, in_batches()).state == "finished"
     assert number(ws, "SELECT count(*) FROM answers") == 8 and call_rows.failures(ws.db) == []
+
+
+def test_the_cost_of_a_run_includes_replies_that_were_damaged(ws, in_batches, server):
+    damaged = []
+
+    def answer(custom_id, body):
+        if "-question-" in custom_id and not damaged:
+            damaged.append(custom_id)
+            return 200, {"choices": [{"message": {"content": 5}}]}
+
+    server.answer = answer
+    run = execute_run(ws, in_batches(price="1,2"))
+    lost, cost = rows(ws, "SELECT sum(outcome = 'lost'), sum(cost_usd) FROM calls")[0]
+    assert lost == 1 and run_rows.last_sample(ws.db, run.id).cost_usd == pytest.approx(cost)
 
 
 def test_a_refused_request_fails_at_once_and_a_malformed_reply_is_repaired_in_the_next_batch(ws, in_batches, server):

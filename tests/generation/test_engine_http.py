@@ -45,6 +45,14 @@ def test_a_thousand_calls_through_faults_lose_nothing_and_mix_nothing_up(new_wor
     assert last.concurrency > 8  # of 32: occasional refusals do not collapse the concurrency
 
 
+def test_the_cost_of_a_run_includes_replies_that_were_lost(new_workspace, settings):
+    ws = new_workspace()
+    with Served(faults=Faults(rate_cut=0.2)) as endpoint:
+        run = execute_run(ws, settings("cave-mapping", teacher="openai:scripted", base_url=endpoint.url, price="1,2"))
+    lost, cost = rows(ws, "SELECT sum(outcome = 'lost'), sum(cost_usd) FROM calls")[0]
+    assert lost and run_rows.last_sample(ws.db, run.id).cost_usd == pytest.approx(cost)
+
+
 @pytest.mark.parametrize("limit", [5, 60, 201])
 def test_a_limit_of_calls_holds_at_the_endpoint_through_faults(new_workspace, settings, limit):
     ws = new_workspace()

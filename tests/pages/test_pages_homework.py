@@ -146,6 +146,17 @@ def test_a_pair_is_edited_marked_and_its_older_text_told(demo_ws):
     assert "text of the question is empty" in edit.error[0].value
 
 
+def test_prompts_are_shown_of_calls_without_sampling_parameters(demo_ws):
+    pair = newest(demo_ws, 1)[0]
+    with demo_ws.write() as db:
+        db.execute("UPDATE calls SET temperature = NULL WHERE work_id = ?", (pair.question.id,))
+        db.execute("UPDATE calls SET top_p = NULL WHERE work_id = ?", (answer_id(pair.question.id),))
+    shown = Studio("homework", pair=pair.question.id)
+    shown.app.session_state["chain_tabs"] = "Prompts and replies"
+    shown.app.run()
+    assert "temperature not sent · top-p 0.95" in shown.said and "temperature 0.7 · top-p not sent" in shown.said
+
+
 def test_an_answer_is_written_anew_by_a_run_of_its_own(demo_ws):
     pair = newest(demo_ws, 1)[0]
     review.edit(demo_ws, pair.question.id, "Ada", question=pair.question.text, answer="Something else.")

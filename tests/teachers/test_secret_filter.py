@@ -9,7 +9,8 @@ from aiohttp import web
 from support.endpoints import CHAT, always, ask
 from support.runs import Served
 
-from glan_core.teachers.contract import Reply, TeacherFault, UnusableReply
+from glan_core.errors import GlanError
+from glan_core.teachers.contract import DecodingParams, Reply, TeacherFault, UnusableReply
 from glan_core.teachers.endpoint_errors import error_of, read_error
 from glan_core.teachers.endpoint_settings import EndpointSettings
 from glan_core.teachers.http_teacher import HttpTeacher
@@ -20,6 +21,12 @@ KEY = "correct-horse-battery-7"  # looks like no key of a known provider
 SECRETS = SecretFilter((KEY,))
 ESCAPED = "".join(f"\\u{ord(letter):04x}" for letter in KEY)
 ENTITIES = "".join(f"&#{ord(letter)};" for letter in KEY)
+
+
+def test_a_key_that_is_not_utf_8_is_named_as_what_is_wrong():
+    teacher = HttpTeacher("m", "http://127.0.0.1:9/v1", key=f"{KEY}\udcfc")
+    with pytest.raises(GlanError, match="header 'Authorization' contains a character that cannot be sent"):
+        asyncio.run(teacher.reply(CHAT, DecodingParams()))
 
 
 def spelled(value: object, encoding: str) -> bytes:

@@ -1,13 +1,16 @@
 """Streams from an OpenAI-compatible endpoint: pieces, the complete reply, and every failure mode."""
 
 import asyncio
+import contextlib
 import json
 
 import pytest
 from aiohttp import web
+from support.byte_server import Server
 from support.runs import Served
 
 from glan_core.teachers.contract import DecodingParams, Reply, TeacherBusy, TeacherError, TeacherFault
+from glan_core.teachers.endpoint_settings import EndpointSettings
 from glan_core.teachers.http_teacher import HttpTeacher
 from glan_core.teachers.scripted.faults import Faults
 from glan_core.teachers.scripted.scripted_teacher import answer
@@ -67,6 +70,24 @@ def test_a_slow_stream_arrives_bit_by_bit():
     with Served(latency_ms=300) as endpoint:
         lengths = asyncio.run(ask(endpoint.url))
     assert len(lengths) > 5 and max(lengths) < sum(lengths) / 2
+
+
+@pytest.mark.parametrize("end", [None, 60])
+def test_a_reply_is_complete_once_the_server_says_so(end):
+    """Some servers do not end the response after it, or not properly."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+    sent = events(chunk("a reply", "stop"), {"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 2}})
+
+    async def ask():
+        async with Server([head + b"%x\r\n%b\r\n" % (len(sent), sent), end]) as server:
+            teacher = HttpTeacher("m", server.url, settings=EndpointSettings(idle_timeout=0.3))
+            async with contextlib.aclosing(teacher.stream(QUESTION, DecodingParams())) as stream:
+                *_, reply = [item async for item in stream]
+            await teacher.close()
+            return reply
+
+    reply = asyncio.run(ask())
+    assert (reply.text, reply.tokens_out, reply.estimated) == ("a reply", 2, False)
 
 
 def test_events_are_read_however_the_network_cuts_them():

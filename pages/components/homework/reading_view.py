@@ -129,7 +129,7 @@ def prompts(ws: Workspace, links: list[Link]) -> None:
         if link.what not in ("question", "answer"):
             continue
         for call in link.calls:
-            sampling = f"temperature {call.temperature:g} · top-p {call.top_p:g}"
+            sampling = " · ".join(provenance.sampling_of(call))
             st.markdown(f"**{link.what.capitalize()}** · {escape(call.teacher)} · prompt {call.prompt_version} · {sampling}")
             messages = provenance.messages_of(ws, call)
             if messages is None:
