@@ -15,7 +15,12 @@ REASONS = {
     pycurl.E_COULDNT_RESOLVE_HOST: "the host name is unknown",
     pycurl.E_OPERATION_TIMEDOUT: "it does not respond",
     pycurl.E_URL_MALFORMAT: "the address is not valid",
+}
+REASONS_OF_LOSS = {
     pycurl.E_ABORTED_BY_CALLBACK: "the connection ended without a response",  # and libcurl would have repeated the request
+    pycurl.E_GOT_NOTHING: "the connection ended without a response",
+    pycurl.E_PARTIAL_FILE: "the connection ended within the response",
+    pycurl.E_UNSUPPORTED_PROTOCOL: "what it sent is not HTTP, so its address may have to begin with https",
 }
 
 
@@ -143,7 +148,7 @@ class Transfer:
             return ConnectionLost("the server sent something unsolicited", 0)
         if self.requested:
             return ConnectionLost(
-                REASONS.get(code) or message or "the response is not valid", self.curl.getinfo(pycurl.RESPONSE_CODE)
+                REASONS_OF_LOSS.get(code) or message or "the response is not valid", self.curl.getinfo(pycurl.RESPONSE_CODE)
             )
         if (refused := self.curl.getinfo(pycurl.HTTP_CONNECTCODE)) >= 300:
             return NotConnected(f"the proxy answered with status {refused}")

@@ -327,7 +327,8 @@ class HttpTeacher:
                 f"{self.url} did not reply in time ({which} timeout {seconds:g} s). If the server is slow, raise the {which} timeout.",
                 billed=True, timed_out=True,
             )  # fmt: skip
-        return TeacherFault(f"{self.url} closed the connection.", billed=error.status in SUCCESS)
+        why = redact(str(error), *self.secrets.secrets)
+        return TeacherFault(f"{self.url} sent no complete response: {why}.", billed=error.status in SUCCESS)
 
     def _opened(self) -> HttpClient:
         """Return the client, which is created for the event loop of the first request."""

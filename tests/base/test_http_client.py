@@ -160,6 +160,23 @@ def test_a_response_may_have_no_body(response):
     with_server(test, [response, None])
 
 
+@pytest.mark.parametrize(
+    ("part", "why"),
+    [
+        (None, "the connection ended without a response"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", "the connection ended within the response"),
+        (b"\x15\x03\x01\x00\x02\x02\x46", "begin with https"),  # what a server with TLS says to a request without
+        (b"HTTP/1.1 200 OK\r\nContent-Encoding: unknown\r\nContent-Length: 2\r\n\r\nOK", "content encoding"),
+    ],
+)
+def test_a_lost_response_says_why(part, why):
+    async def test(client, server):
+        with pytest.raises(ConnectionLost, match=why):
+            await client.request(server.url, b"{}", most=MOST)
+
+    with_server(test, [part, None])
+
+
 def test_interim_responses_keep_a_request_from_the_idle_timeout():
     async def test(client, server):
         assert (await client.request(server.url, b"{}", most=MOST)).body == b"OK"  # after twice the timeout
