@@ -119,9 +119,11 @@ class Transfer:
         """Return whether the connection ended within the headers, which libcurl takes for a response without a body."""
         if self.size:
             return False
-        for line in reversed(self.lines):  # an interim response may have come before
-            if not line.strip() or line.startswith(b"HTTP/"):
-                return bool(line.strip())
+        for line in reversed(self.lines):
+            if not line.strip():
+                return False
+            if line.startswith(b"HTTP/"):  # no empty line follows it; what came before was an interim response
+                break
         return True
 
     def expiry(self, now: float, total: float, idle: float) -> float:

@@ -51,17 +51,14 @@ class Totals:
     last_fault_at: float = float("-inf")
 
 
-def maximum_price(budget: Budget, model: StageModel, work: Work) -> float:
-    """Return the price in USD to reserve for a call, given by `max_tokens`; 0 if no amount or no price is known."""
-    if model.price is None or budget.usd is None:
-        return 0.0
-    largest = largest_reply(work.messages, model.decoding)
-    return model.price.of(largest.tokens_in, largest.tokens_out)
-
-
 def lost_price(model: StageModel, work: Work) -> float:
-    """Return the price in USD at which a call is stored whose reply was lost; 0 if no price is known."""
+    """Return the price in USD at which a call is stored whose reply was lost, given by `max_tokens`; 0 if no price is known."""
     return cost_of(model, largest_reply(work.messages, model.decoding)) or 0.0
+
+
+def maximum_price(budget: Budget, model: StageModel, work: Work) -> float:
+    """Return the price in USD to reserve for a call; 0 without a budget."""
+    return 0.0 if budget.usd is None else lost_price(model, work)
 
 
 def settle_reply(budget: Budget, model: StageModel, reply: Reply, worst: float) -> str | None:
