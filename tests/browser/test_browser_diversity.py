@@ -4,12 +4,12 @@ import re
 
 import pytest
 from support.browser_driver import expect, still, visit
+from support.demo import starter_workspace
 from support.diversity_rows import BREAD, Steps, add_topics
 from support.studio_app import draw_map
 
 from glan_core.diversity.map_job import create_map
 from glan_core.diversity.settings import MapSettings
-from glan_core.operations import demo_workspace
 from glan_core.workspace import Workspace, homework_rows, pair_filter
 from glan_core.workspace.pair_filter import PairFilter
 
@@ -92,7 +92,7 @@ def test_what_is_encircled_is_listed_and_rejected_and_brought_back(page, server,
 
 @pytest.mark.slow
 def test_another_dataset_is_laid_over_the_map_and_a_question_of_it_is_picked(page, server, studio_home):
-    ws = demo_workspace.create_workspace(studio_home / "compared")
+    ws = starter_workspace(studio_home / "compared")
     add_topics(ws, 12)
     file = studio_home.parent / "bread.csv"
     file.write_text("prompt,response\n" + "".join(f'"{text}",So.\n' for text in BREAD))

@@ -4,14 +4,13 @@ import re
 
 import pytest
 from support.browser_driver import chrome, click_row, expect, press, visit
-from support.demo import small_demo
+from support.demo import small_demo, starter_workspace
 from support.diversity_rows import BREAD, Steps, add_topics, compare
 from support.model_rows import add_training, put_checkpoints, put_model
 from support.runs import execute_run
 
 from glan_core.diversity.map_job import create_map
 from glan_core.diversity.settings import MapSettings
-from glan_core.operations import demo_workspace
 from glan_core.taxonomy import tree_editing
 from glan_core.workspace import Workspace
 
@@ -35,7 +34,7 @@ def studio_home(tmp_path_factory):
     create_map(ws, MapSettings(embedder="words"), Steps())
     assert execute_run(ws, {"embedder": "words"}, "measure").state == "finished"
     ws.close()
-    ws = demo_workspace.create_workspace(folder / "compared")
+    ws = starter_workspace(folder / "compared")
     add_topics(ws, 12)
     create_map(ws, MapSettings(embedder="words"), Steps())
     file = folder.parent / "bread.csv"

@@ -1,9 +1,9 @@
 """Fixtures of the tests of the command line."""
 
 import pytest
+from support.demo import starter_workspace
 
 from glan_core.cli import main
-from glan_core.operations import demo_workspace
 
 
 @pytest.fixture
@@ -25,4 +25,4 @@ def glan(capsys):
 @pytest.fixture
 def starter(tmp_path):
     """A workspace with the starter taxonomy and nothing else."""
-    return demo_workspace.create_workspace(tmp_path / "starter")
+    return starter_workspace(tmp_path / "starter")

@@ -4,6 +4,7 @@ import os
 
 import apsw
 import pytest
+from support.demo import starter_workspace
 from support.studio_app import PAGES, Studio, add_run, copy_of
 
 from glan_core.operations import demo_workspace
@@ -209,7 +210,7 @@ def test_a_workspace_that_cannot_be_read_is_told_in_a_sentence(home, demo_made, 
 
 def test_another_workspace_can_be_chosen_where_one_is_damaged(home, demo_made):
     damage_header(copy_of(demo_made, home, "demo") / "glan.sqlite")
-    demo_workspace.create_workspace(home / "other").close()
+    starter_workspace(home / "other").close()
     shown = Studio()
     assert "is not a GLAN workspace" in shown.said
     shown.app.selectbox[0].set_value("other").run()

@@ -2,9 +2,7 @@
 
 import pytest
 from support.browser_driver import FLAGS, WAIT, chrome, playwright, studio_server
-from support.demo import small_demo
-
-from glan_core.operations import demo_workspace
+from support.demo import small_demo, starter_workspace
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +20,7 @@ def studio_home(tmp_path_factory):
     chrome()
     folder = tmp_path_factory.mktemp("browser") / "home"
     small_demo(folder / "demo").close()
-    demo_workspace.create_workspace(folder / "starter").close()
+    starter_workspace(folder / "starter").close()
     return folder
 
 

@@ -1,5 +1,10 @@
-"""A small workspace of the scripted teacher, marked as a demo: what most tests of pages and commands look at."""
+"""Workspaces that many tests look at: a small one of the scripted teacher, marked as a demo, and one with the starter taxonomy."""
 
+import atexit
+import shutil
+import tempfile
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 from glan_core import runs
@@ -13,7 +18,31 @@ TARGETS = {"mathematics": 24, "earth-science": 48, "music": 48}
 
 
 def small_demo(folder: Path) -> Workspace:
-    """Create the workspace: pairs of three disciplines and open proposals."""
+    """Return a new workspace with pairs of three disciplines and open proposals."""
+    return _copy(_make_demo, folder)
+
+
+def starter_workspace(folder: Path) -> Workspace:
+    """Return a new workspace with the starter taxonomy and nothing else."""
+    return _copy(create_workspace, folder)
+
+
+def _copy(make: Callable[[Path], Workspace], folder: Path) -> Workspace:
+    shutil.copytree(_made(make), folder)
+    return Workspace.open(folder)
+
+
+@cache
+def _made(make: Callable[[Path], Workspace]) -> Path:
+    """Make a workspace once for all tests, because that takes long."""
+    parent = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, parent, ignore_errors=True)
+    ws = make(parent / "starter")
+    ws.close()
+    return ws.folder
+
+
+def _make_demo(folder: Path) -> Workspace:
     ws = create_workspace(folder)
     for discipline, questions in QUESTIONS.items():
         target = {"disciplines": [discipline], "subject_queries": 1, "questions_per_syllabus": questions}

@@ -5,9 +5,11 @@ import shlex
 import shutil
 import socket
 import time
+from functools import cache
 from pathlib import Path
 
 import numpy as np
+from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Dataframe, Element, Progress, TextInput
 from support.demo import small_demo
@@ -21,6 +23,9 @@ from glan_core.generation.settings import GenerationSettings
 from glan_core.workspace import Workspace, call_rows, homework_rows, run_rows
 from glan_core.workspace.run_rows import Sample, StageProgress
 from pages.components.runs.form import MORE
+
+# Each AppTest searches all installed packages for components, which takes longer than drawing a page.
+manifest_scanner.scan_component_manifests = cache(manifest_scanner.scan_component_manifests)
 
 ROOT = Path(__file__).parents[2]
 PAGES = (

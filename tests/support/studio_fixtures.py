@@ -2,10 +2,10 @@
 
 import pytest
 from streamlit.runtime.pages_manager import PagesManager
+from support.demo import starter_workspace
 from support.runs import execute_run
 from support.studio_app import copy_of, make_demo
 
-from glan_core.operations import demo_workspace
 from glan_core.taxonomy import tree_editing
 from glan_core.workspace import Workspace
 from pages.components.shared import page_frame
@@ -45,7 +45,7 @@ def demo_ws(home, demo_made):
 @pytest.fixture
 def starter_ws(home):
     """A workspace with the starter taxonomy and nothing else."""
-    ws = demo_workspace.create_workspace(home / "starter")
+    ws = starter_workspace(home / "starter")
     yield ws
     ws.close()
 
