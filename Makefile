@@ -10,15 +10,19 @@ run: .venv/installed .venv/installed-models
 
 # Lint, layers, types, unit tests, pages, and the main paths in a browser: under 10 minutes on 2 cores.
 test: lint
-	$(PYTEST) -m "not slow and not real"
+	$(PYTEST) -m "not long and not slow and not real"
+
+# What takes longer: most paths in a browser, training, model servers, kills; CI runs it after `make test`.
+test-long: .venv/installed-dev
+	$(PYTEST) -m "long and not slow and not real"
 
 # Lint and the unit tests without pages, browser, training and child processes: some minutes on 2 cores.
 test-fast: .venv/installed-dev
 	$(BIN)/ruff check .
-	$(PYTEST) -m "not slow and not real and not browser and not pages and not training and not processes"
+	$(PYTEST) -m "not long and not slow and not real and not browser and not pages and not training and not processes"
 
 # The rest: slow cases, built wheel, how-tos, accessibility, original model and data files.
-test-all: test test-rest
+test-all: test test-long test-rest
 
 test-rest: .venv/installed-dev
 	$(PYTEST) -m "(slow or real) and not ray"
@@ -82,4 +86,4 @@ wheel: .venv/installed-dev
 clean:
 	rm -rf .venv dist *.egg-info
 
-.PHONY: run test test-fast test-all test-rest test-release lint coverage faults docs docs-site pictures demo wheel clean
+.PHONY: run test test-long test-fast test-all test-rest test-release lint coverage faults docs docs-site pictures demo wheel clean

@@ -1,5 +1,7 @@
 """Fixtures for all tests: an environment without keys and proxies, a small workspace, run settings, an in-memory teacher."""
 
+from itertools import count
+
 import pytest
 from support.runs import Canned
 
@@ -21,10 +23,15 @@ NODES = [
     Node("bell-founding", "Bell Founding", "discipline", "crafts"),
 ]
 
+NUMBERS = count()
+
 
 def new_configuration(tmp_path_factory) -> str:
     """Return a configuration folder of somebody who has seen the tour."""
-    config = tmp_path_factory.mktemp("config")
+    config = (
+        tmp_path_factory.getbasetemp() / "configurations" / str(next(NUMBERS))
+    )  # mktemp looks through all folders of the session
+    config.mkdir(parents=True)
     (config / "tour-seen").touch()
     return str(config)
 

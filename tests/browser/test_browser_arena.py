@@ -14,7 +14,7 @@ from glan_core.evaluation.judge.arena import BAD, TIE
 from glan_core.workspace import Workspace, match_rows
 
 pytest_plugins = ["support.browser_fixtures"]
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.long]
 
 
 @pytest.fixture(scope="module")

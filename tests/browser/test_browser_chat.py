@@ -10,7 +10,7 @@ from glan_core.models import server_client
 from glan_core.workspace import Workspace, chat_rows
 
 pytest_plugins = ["support.browser_fixtures"]
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.long]
 
 
 @pytest.fixture(scope="module")

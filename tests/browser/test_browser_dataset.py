@@ -11,7 +11,7 @@ from glan_core.workspace import Workspace, homework_rows
 from glan_core.workspace.pair_filter import PairFilter
 
 pytest_plugins = ["support.browser_fixtures"]
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.long]
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from glan_core.workspace import Workspace, homework_rows, pair_filter
 from glan_core.workspace.pair_filter import PairFilter
 
 pytest_plugins = ["support.browser_fixtures"]
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.long]
 
 # Where the points of the map stand on the screen: [seq, x, y] of each.
 POINTS = """() => {

@@ -7,7 +7,7 @@ from glan_core.dataset import glan_test_store
 from glan_core.workspace import Workspace, match_rows
 
 pytest_plugins = ["support.browser_fixtures"]
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.long]
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from glan_core.operations.stakeholder_report.stakeholder_report import write_rep
 from glan_core.workspace import Workspace
 
 pytest_plugins = ["support.browser_fixtures"]
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.long]
 
 # What is wrong with the layout: text that leaves the window or its column, unless a box around it scrolls or clips; text that covers the
 # page; elements, links and pictures that a text must not make.

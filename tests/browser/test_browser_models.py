@@ -9,7 +9,7 @@ from support.model_rows import put_model
 from glan_core.workspace import Workspace
 
 pytest_plugins = ["support.browser_fixtures"]
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.long]
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from glan_core.generation import preview
 from glan_core.workspace import Workspace, run_rows, taxonomy_rows
 
 pytest_plugins = ["support.browser_fixtures"]
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.long]
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from glan_core.operations.stakeholder_report.stakeholder_report import write_rep
 from glan_core.workspace import Workspace
 
 pytest_plugins = ["support.browser_fixtures"]
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.long]
 
 
 @pytest.fixture(scope="module")

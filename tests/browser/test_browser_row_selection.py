@@ -18,7 +18,7 @@ from glan_core.workspace import Workspace, match_rows
 from pages.components.evaluate import match_questions
 
 pytest_plugins = ["support.browser_fixtures"]
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.long]
 TABLE = re.compile(r"selection_mode=\"(single|multi)-row")
 
 

@@ -15,7 +15,7 @@ from glan_core.resources import STUDIO
 from glan_core.workspace import Workspace, audit_rows
 
 pytest_plugins = ["support.browser_fixtures"]
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.long]
 ROLES = 'editor = ["ada@example.org"]\nviewer = ["*@example.org"]'
 
 

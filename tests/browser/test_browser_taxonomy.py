@@ -8,7 +8,7 @@ from support.browser_driver import enter, expect, still, titled, visit
 from glan_core.workspace import Workspace, taxonomy_rows
 
 pytest_plugins = ["support.browser_fixtures"]
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.long]
 
 
 def press_node(page, name: str) -> None:

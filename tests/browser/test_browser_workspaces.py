@@ -10,7 +10,7 @@ from support.studio_app import add_run
 from glan_core.workspace import Workspace, find_workspaces
 
 pytest_plugins = ["support.browser_fixtures"]
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.long]
 
 RECORDER = """window.__glanNotifySeconds = 0.3; window.shown = [];
 window.Notification = class { constructor(title, options) { window.shown.push({title, ...options}); } close() {}

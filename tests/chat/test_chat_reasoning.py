@@ -49,6 +49,7 @@ def thinking_endpoint(bodies: list[dict], *, fields: bool):
     return handle
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fields", [True, False])
 def test_reasoning_is_shown_apart_and_not_sent_again(models_ws, fields):
     bodies: list[dict] = []

@@ -41,6 +41,7 @@ def ask(ws, id, prompt, settings=SCRIPTED, **values) -> int:
     return id
 
 
+@pytest.mark.long
 def test_what_was_said_is_kept_with_all_that_is_known_of_it(models_ws):
     id = ask(models_ws, None, "  What is\na ring? ", BOTH)
     again = Workspace.open(models_ws.folder)

@@ -286,6 +286,7 @@ def test_export_and_import_round_trip_and_a_dry_run_only_tells(glan, starter, tm
     assert again.read_text() == file.read_text()
 
 
+@pytest.mark.long
 def test_the_command_works_as_a_process_of_its_own_in_any_folder(tmp_path):
     def glan(*words):
         environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}

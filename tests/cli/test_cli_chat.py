@@ -20,6 +20,7 @@ def folder(models_ws) -> str:
     return str(models_ws.folder)
 
 
+@pytest.mark.long
 def test_one_prompt_is_answered_by_the_newest_tuned_model_with_its_hash_beside_it(folder, models_ws, capsys):
     from glan_core.models.tuned_model_store import list_models
 

@@ -48,6 +48,7 @@ def test_a_plan_is_told_and_nothing_is_done(taught, capsys):
     assert len(run_rows.runs(taught.db)) == before and not tuned_model_store.model_folder(taught, "planned").exists()
 
 
+@pytest.mark.long
 def test_a_student_is_trained_shown_noted_renamed_and_removed(taught, capsys):
     out = said(capsys, *finetune(taught, "--name", "pupil", "--epochs", "1", "--global-batch-size", "4", "--per-device-batch-size", "4",
                                  "--evaluations", "2", "--prompt", "What is a triad?", "--precision", "fp32"))  # fmt: skip

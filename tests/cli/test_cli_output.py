@@ -56,6 +56,7 @@ def test_without_a_terminal_there_is_one_line_per_minute_and_the_last_state():
     assert out.getvalue().splitlines()[-1].endswith("200/200")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("options", [[], ["--json"]])
 def test_what_libraries_print_goes_to_the_log_of_the_run(tmp_path, options):
     environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
@@ -80,6 +81,7 @@ def test_what_libraries_print_goes_to_the_log_of_the_run(tmp_path, options):
         assert "Waiting for run 7" in done.stderr and "answers 2/2" in done.stderr
 
 
+@pytest.mark.long
 def test_a_run_without_noise_leaves_no_empty_log(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
     command = [sys.executable, "-m", "glan_core"]
@@ -89,6 +91,7 @@ def test_a_run_without_noise_leaves_no_empty_log(tmp_path):
     assert not list((tmp_path / "ws" / "runs").glob("*.log"))
 
 
+@pytest.mark.long
 def test_computing_processes_get_as_many_threads_as_cores_and_their_idle_threads_sleep(tmp_path):
     code = "import os; from glan_core.cli import main; main(['--version'])"
     show = code.replace("main(['--version'])", "\ntry: main(['--version'])\nexcept SystemExit: pass\n") + (

@@ -117,6 +117,7 @@ COMMANDS = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("command", COMMANDS)
 def test_command_lines_of_the_previous_release_work(old, command, capsys):
     assert main(command.format(d=old.folder).split()) == 0, capsys.readouterr().err

@@ -282,6 +282,7 @@ def test_the_heartbeat_goes_on_during_comparisons():
     assert match_or_keep.targetoptions["nogil"], "a chunk of highly similar questions can take longer than a heartbeat may"
 
 
+@pytest.mark.long
 def test_questions_are_compared_where_compiled_code_cannot_be_cached(tmp_path):
     code = "from glan_core.dataset.duplicate_finder import find_duplicates as f; print(f([[(1, 'a b c d'), (2, 'a b c d e')]], 0.6))"
     only_given = {"NUMBA_CACHE_LOCATOR_CLASSES": "UserProvidedCacheLocator", "TMPDIR": str(tmp_path)}  # and none is given

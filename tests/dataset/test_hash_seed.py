@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from glan_core.resources import CHECKOUT
 
 SCRIPT = """
@@ -33,6 +35,7 @@ print(json.dumps([said, tags, reports, content(ws), snapshot_store.read_snapshot
 """
 
 
+@pytest.mark.long
 def test_a_dataset_does_not_depend_on_the_hash_seed(tmp_path):
     told = []
     for seed in ("1", "2"):

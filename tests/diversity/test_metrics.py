@@ -145,6 +145,7 @@ def distinct_and_repeated():
 OF_TAXONOMY = ("concept_coverage", "evenness")  # based on the taxonomy, not on rows
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", [name for name, of in METRICS.items() if of.better and name not in OF_TAXONOMY])
 def test_rows_repeated_ten_times_are_less_diverse_on_every_measure(distinct_and_repeated, name):
     distinct, repeated = (values[name].value for values in distinct_and_repeated)

@@ -57,6 +57,7 @@ def found(ws, benchmark, way="generated", part="", model="tuned:tuned"):
     return score
 
 
+@pytest.mark.long
 def test_every_benchmark_is_asked_as_in_the_papers_table(asked):
     whole = benchmark_score_rows.scores(asked.db, parts=False)
     assert {(s.benchmark, s.way): (s.about["shots"], s.about["filter"]) for s in whole} == PAPER

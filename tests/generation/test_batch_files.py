@@ -271,6 +271,7 @@ def test_the_commands_repeat_until_nothing_is_left(ws, tmp_path, capsys):
     assert main(["batch", folder, "read", str(results)]) == 2 and "No request file waits" in capsys.readouterr().err
 
 
+@pytest.mark.long
 @checks(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_what_is_attached_does_not_depend_on_the_order_of_the_lines(new_workspace, settings, expected, data):
@@ -298,6 +299,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.long
 @checks(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     response=JSON,

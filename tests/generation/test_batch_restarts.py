@@ -85,6 +85,7 @@ def test_a_run_that_is_killed_again_and_again_pays_each_request_once(new_workspa
     check(ws, server, expected)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("point", POINTS)
 @pytest.mark.parametrize("which", [0, 3, 5])
 def test_a_kill_at_each_step_of_a_batch(new_workspace, settings, server, kills, expected, point, which):

@@ -25,6 +25,7 @@ def short_waits(monkeypatch):
     monkeypatch.setattr(engine, "BACKOFF", 0.01)
 
 
+@pytest.mark.long
 def test_a_thousand_calls_through_faults_lose_nothing_and_mix_nothing_up(new_workspace, settings):
     wanted = settings("cave-mapping", "bell-founding", "music", questions_per_syllabus=34, max_in_flight=32, seed=9)
     undisturbed, ws = new_workspace("undisturbed"), new_workspace()
@@ -68,6 +69,7 @@ def test_a_limit_of_calls_holds_at_the_endpoint_through_faults(new_workspace, se
     assert stats["served"] + stats["fault_cut"] == limit == number(ws, "SELECT count(*) FROM calls")
 
 
+@pytest.mark.long
 def test_under_a_hard_rate_limit_the_engine_slows_down_to_it(ws, settings):
     teacher, times, refused = Canned(), [], 0
 

@@ -282,6 +282,7 @@ def test_names_are_read_out_of_a_reply_before_it_is_whole(text, names):
 # ---------------------------------------------------------------------------------------------------- during generation
 
 
+@pytest.mark.long
 def test_a_preview_can_be_read_while_a_child_process_writes_it(ws):
     texts: dict[str, list[str]] = {}
     with Served(latency_ms=700) as endpoint:
@@ -333,6 +334,7 @@ def test_a_preview_whose_process_is_gone_is_lost_and_shows_nothing_as_being_writ
     assert preview.pending(ws) == []
 
 
+@pytest.mark.long
 def test_an_endpoint_that_refuses_the_key_is_said_in_words(ws):
     with Served(api_key="sk-right-4711") as endpoint:
         terms = TeacherSettings(teacher="openai:scripted", base_url=endpoint.url)

@@ -76,6 +76,7 @@ def undisturbed(new_workspace, settings, teach):
 # ------------------------------------------------------------------------------------------------------------ distribution
 
 
+@pytest.mark.long
 def test_the_faster_of_two_endpoints_gets_more_calls_and_the_rows_are_those_of_one(new_workspace, settings):
     wanted = settings("cave-mapping", questions_per_syllabus=60, max_in_flight=4, seed=3, teacher="openai:scripted")
     alone, ws = new_workspace("alone"), new_workspace()

@@ -83,6 +83,7 @@ def test_a_runtime_folder_that_others_can_read_is_refused(tmp_path, monkeypatch)
         server_client.status()
 
 
+@pytest.mark.long
 def test_two_that_start_it_at_the_same_time_get_the_same_one(talking):
     server_client.release()
     words = "from glan_core.models import server_client; server_client.ensure_running(); print(server_client.status()['pid'])"
@@ -94,6 +95,7 @@ def test_two_that_start_it_at_the_same_time_get_the_same_one(talking):
 # ------------------------------------------------------------------------------------------------------------- replies
 
 
+@pytest.mark.long
 def test_four_panes_answer_at_once_each_with_the_weights_that_it_names(talking, models_ws, chat_base):
     specs = ("base:tuned", "tuned:tuned", "base:whole", "tuned:whole")
     events = list(server_client.stream_turn(settings(models_ws, *specs)))
@@ -143,6 +145,7 @@ def test_a_pane_that_can_not_answer_says_why_and_the_others_answer(talking, mode
     assert "tokens, and the context of the model is 16" in ends[3]["message"]
 
 
+@pytest.mark.long
 def test_a_key_reaches_the_endpoint_and_nothing_else(talking, monkeypatch):
     from contextlib import ExitStack
 
@@ -264,6 +267,7 @@ def test_the_self_test_over_the_wire(talking, models_ws):
         server_client.self_test([SCRIPTED])
 
 
+@pytest.mark.long
 def test_without_weights_torch_is_never_imported(talking):
     server_client.release()
     list(server_client.stream_turn(server_client.create_turn([SCRIPTED], [CHAT], GREEDY)))

@@ -56,6 +56,7 @@ def test_a_backup_restores_to_the_same_workspace(ws, tmp_path, capsys):
     assert not list(tmp_path.glob(".*")), "no temporary files are left"
 
 
+@pytest.mark.long
 def test_a_backup_while_rows_are_written_is_consistent(ws, tmp_path):
     stop, written = threading.Event(), []
 

@@ -270,6 +270,7 @@ def test_the_focus_goes_along_from_page_to_page_and_is_cleared_by_the_breadcrumb
     assert "focus" not in shown.app.query_params and "96 pairs" in shown.said
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("focus", "pages"), [("no-such-node", ("overview",)), ("music", PAGES)])
 def test_a_focus_that_is_no_longer_there_is_dropped(demo_ws, focus, pages):
     tree_editing.remove(demo_ws, "music", "test")

@@ -252,6 +252,7 @@ def test_what_was_begun_in_one_workspace_is_not_shown_in_another(demo_ws, starte
     assert dialog_says(shown, "1 Describe") and "Accept" not in shown.labels() and preview.pending(starter_ws) == []
 
 
+@pytest.mark.long
 def test_a_running_preview_takes_its_time_and_the_page_follows(demo_ws):
     shown = described().press("Generate preview")  # a child process of its own
     shown.until(lambda page: "Accept" in page.labels())

@@ -96,6 +96,7 @@ def press(shown: Studio, key: str) -> Studio:
 # ------------------------------------------------------------------------------------------------------------- whom to ask
 
 
+@pytest.mark.long
 def test_without_a_model_the_scripted_teacher_can_be_talked_to(demo_ws):
     shown = Studio("chat")
     assert "No tuned models yet" in shown.said and not shown.app.chat_input
@@ -137,6 +138,7 @@ def test_another_model_is_added_by_its_form_and_a_key_is_shown_to_nobody(tuned_w
 # ------------------------------------------------------------------------------------------------------------- talking
 
 
+@pytest.mark.long
 def test_base_and_tuned_answer_side_by_side_with_their_weights(tuned_ws):
     shown = ask(Studio("chat", models=SIDE_BY_SIDE), "hello")
     conversation = conversations.get_conversation(tuned_ws, int(shown.app.query_params["chat"]))
@@ -190,6 +192,7 @@ def test_a_blind_vote_hides_the_names_until_it_is_given(tuned_ws):
     assert "adapter on" in shown.said and "1 vote in this workspace" in shown.said
 
 
+@pytest.mark.long
 def test_a_held_out_question_is_asked_with_its_reference_at_hand(tuned_ws):
     shown = Studio("chat", models="tuned:tuned")
     assert "tokens/s" in finished(press(shown, "talk_ask_")).said

@@ -64,6 +64,7 @@ def own_settings(shown: Studio, **values) -> Studio:
     return choose(shown, **{f"talk_{name}_{OWN}": value for name, value in values.items()})
 
 
+@pytest.mark.long
 def test_a_model_has_settings_of_its_own_and_the_request_uses_them(tuned_ws):
     shown = choose(Studio("chat", models=SIDE_BY_SIDE), talk_max_tokens=6, talk_temperature=0.0)
     own_settings(shown, max_tokens=9, temperature=1.5, top_k=7, repetition_penalty=1.3)

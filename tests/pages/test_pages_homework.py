@@ -1,5 +1,6 @@
 """Reviewing on the Homework page: verdicts, stars, filters in links, all rows at once, editing, writing anew, undo."""
 
+import pytest
 from streamlit.testing.v1 import AppTest
 from support.runs import number, wait_for
 from support.studio_app import Studio, add_failure
@@ -157,6 +158,7 @@ def test_prompts_are_shown_of_calls_without_sampling_parameters(demo_ws):
     assert "temperature not sent · top-p 0.95" in shown.said and "temperature 0.7 · top-p not sent" in shown.said
 
 
+@pytest.mark.long
 def test_an_answer_is_written_anew_by_a_run_of_its_own(demo_ws):
     pair = newest(demo_ws, 1)[0]
     review.edit(demo_ws, pair.question.id, "Ada", question=pair.question.text, answer="Something else.")

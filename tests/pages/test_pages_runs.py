@@ -99,6 +99,7 @@ def test_a_workspace_without_runs_says_so_everywhere(starter_ws):
 # ------------------------------------------------------------------------------------------------------------- running
 
 
+@pytest.mark.long
 def test_a_run_started_on_the_page_finishes_and_its_pairs_are_there(starter_ws):
     shown = fill(Studio("runs", focus="mathematics"), run_queries=1, run_per=4)
     shown.press("Start ·")
@@ -117,6 +118,7 @@ def test_proposals_asked_for_on_the_taxonomy_page_arrive(starter_ws):
     assert shown.fine and "open proposal" in shown.said
 
 
+@pytest.mark.long
 def test_a_typed_key_is_used_and_kept_nowhere(starter_ws, endpoint):
     shown = fill(
         Studio("runs", focus="mathematics"),
@@ -249,6 +251,7 @@ def test_a_run_of_a_removed_discipline_does_not_break_the_page(demo_ws):
 # ------------------------------------------------------------------------------------------- watching, comparing, again
 
 
+@pytest.mark.long
 def test_a_finished_run_shows_disciplines_estimate_and_the_latest_pairs(starter_ws):
     shown = fill(Studio("runs", focus="mathematics"), run_queries=1, run_per=4)
     shown.press("Start ·").until(lambda page: "badge[finished]" in page.said)

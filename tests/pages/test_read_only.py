@@ -52,6 +52,7 @@ def shown_home(home, demo_ws, monkeypatch):
     return home
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("page", PAGES)
 def test_pressing_every_button_changes_nothing(shown_home, page):
     before = contents(shown_home)

@@ -53,6 +53,7 @@ def test_a_file_of_webhooks_is_read_or_refused(content):
     assert all(notifications.checked_url(url) == url for url in found.values())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
 @given(data=st.data())
 def test_stored_settings_are_read_or_refused(kind, data):
@@ -66,6 +67,7 @@ def test_stored_settings_are_read_or_refused(kind, data):
     assert read_settings(kind, json.loads(found.model_dump_json())) == found
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", [kind for kind in CLASSES if option_names(kind)], ids=lambda kind: kind.__name__)
 @given(data=st.data())
 def test_settings_are_the_options_that_stand_for_them(kind: type[Settings], data):

@@ -133,6 +133,7 @@ def test_a_full_disk_is_a_failed_run_with_a_reason(ws, monkeypatch, capsys, stil
     assert stored.state == ("running" if still_full else "failed") and len(refused) == 1 + still_full
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGINT])
 def test_a_signal_pauses_a_run_in_the_foreground(ws, settings, number):
     with Served(latency_ms=50) as served:

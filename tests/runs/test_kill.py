@@ -77,6 +77,7 @@ def calls(ws) -> int:
     return number(ws, "SELECT count(*) FROM calls")
 
 
+@pytest.mark.long
 def test_a_run_that_is_killed_twice_loses_nothing_and_ends_as_if_undisturbed(ws, new_workspace, served_order, endpoint):
     wanted = served_order("cave-mapping", "bell-founding", questions_per_syllabus=14, seed=3)
     undisturbed = new_workspace("undisturbed")
@@ -131,6 +132,7 @@ def test_a_run_pauses_goes_on_is_cancelled_and_goes_on_to_its_end(ws, served_ord
         runs.resume(ws, run_id)
 
 
+@pytest.mark.long
 def test_runs_of_one_workspace_wait_for_each_other(ws, served_order):
     first = start(ws, served_order("cave-mapping", questions_per_syllabus=3))
     second = start(ws, served_order("bell-founding", questions_per_syllabus=1))
@@ -168,6 +170,7 @@ def test_a_signal_pauses_a_run_and_what_was_in_flight_is_stored(ws, served_order
     assert calls(ws) == sum(endpoint.tells("/requests").values()) - before
 
 
+@pytest.mark.long
 def test_a_key_is_used_and_written_down_nowhere(new_workspace, settings, no_child_outlives_its_test):
     key, wrong = "sk-test-0123456789abcdef", "plain-words-0123456789"
     ws = new_workspace("secret")

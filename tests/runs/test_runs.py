@@ -128,6 +128,7 @@ def test_a_run_says_for_whom_it_waits_and_ctrl_c_takes_it_out_of_the_queue(ws, s
     assert [run.id for run in run_rows.live_runs(ws.db)] == [first]
 
 
+@pytest.mark.long
 def test_a_foreground_run_behind_another_says_so_once_and_ctrl_c_cancels_it(ws, settings):
     first = runs.submit(ws, "generate", "first", settings())
     assert _claim(ws, first, "another") is None
@@ -156,6 +157,7 @@ def test_a_fault_nobody_foresaw_names_the_log_only_where_there_is_one(ws, settin
     assert f"See runs/{run.id}.log for details" in resume_run(ws, run.id).message
 
 
+@pytest.mark.long
 def test_a_child_keeps_the_folder_of_its_caller_and_finds_the_package_wherever_that_is(ws, settings, tmp_path, monkeypatch):
     (tmp_path / "json.py").write_text("raise SystemExit('a module of the working folder')")
     monkeypatch.chdir(tmp_path)

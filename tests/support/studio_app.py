@@ -51,10 +51,10 @@ class Studio:
 
     def __init__(self, page: str = "overview", **query: str) -> None:
         self.app = AppTest.from_file(ROOT / "streamlit_app.py", default_timeout=120)
+        if page != "overview":
+            self.app.switch_page(f"pages/{page}.py")
         self.app.query_params.update(query)
         self.app.run()
-        if page != "overview":
-            self.go(page, **query)
 
     def go(self, page: str, **query: str) -> "Studio":
         """Open another page by the navigation; `query` is what its address says."""

@@ -372,6 +372,7 @@ def test_a_fault_is_one_sentence_that_says_where(fault):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.long
 def test_large_trees_are_read_in_time_and_too_large_ones_refused():
     rows = [f"Field {n // 500},Area {n // 20},Discipline {n}" for n in range(20_000)]
     assert len(parse_import("\n".join(["field,area,discipline", *rows]).encode(), "x").nodes) == 20_000 + 1000 + 40

@@ -60,6 +60,7 @@ def pairs(by_subject) -> list[tuple[str, str]]:
     return [pair for rows in by_subject.values() for pair in rows]
 
 
+@pytest.mark.long
 def test_no_quality_filter_flags_a_pair(pairs):
     assert not [(rule.__name__, question) for question, answer in pairs for rule in RULES if rule(question, answer)]
 

@@ -106,6 +106,7 @@ def test_a_bundle_has_rows_settings_versions_hashes_and_the_command(exported, ta
     assert str(taught.folder) not in "".join(path.read_text() for path in exported.glob("*.*"))
 
 
+@pytest.mark.long
 def test_it_trains_to_the_same_weights_as_in_the_workspace_and_comes_back(trained, taught, capsys):
     at_home = tuned(taught, "home", **SAME)
     assert not (trained / "work").exists()
@@ -174,6 +175,7 @@ def test_a_missing_file_a_plain_folder_and_a_taken_place_are_refused(exported, t
     assert "has no result" in refused(capsys, "models", taught.folder, "import", exported, "--name", "none")
 
 
+@pytest.mark.long
 def test_an_adapter_is_trained_on_the_base_of_the_bundle_and_refers_to_the_one_at_home(taught, base, tmp_path, capsys):
     words = ["--recipe", "lora", "--base", str(base), "--lora-rank", "2"]
     written(taught.folder, tmp_path / "alone", *words, name="small")

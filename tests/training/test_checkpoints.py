@@ -36,6 +36,7 @@ def kept(kept_folder):
     ws.close()
 
 
+@pytest.mark.long
 def test_the_base_is_evaluated_before_the_first_step(kept):
     model = read_model(kept, "kept")
     logged = training_rows.steps(kept.db, model.run_id)

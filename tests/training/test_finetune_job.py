@@ -35,6 +35,7 @@ def losses(ws, run_id: int) -> dict[int, float]:
     return {step.step: step.loss for step in training_rows.steps(ws.db, run_id) if step.loss is not None}
 
 
+@pytest.mark.long
 def test_it_learns_and_keeps_what_it_was_made_from(taught, undisturbed):
     model, logged, replies = undisturbed
     trained = [step.loss for step in logged if step.loss is not None]
@@ -164,6 +165,7 @@ def test_patience_stops_what_no_longer_gets_better_and_the_best_weights_are_kept
     assert len(held) < 100 and held[-1] > min(held) and model.losses["validation"] == min(held)
 
 
+@pytest.mark.long
 def test_an_adapter_keeps_nothing_of_its_base_and_merges_to_the_same_model(taught, base):
     import torch
     from peft import PeftModel

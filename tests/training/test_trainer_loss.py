@@ -27,6 +27,7 @@ def test_chunks_give_the_same_loss_and_gradients(rows, monkeypatch):
     assert all(torch.allclose(one, two, atol=1e-5) for one, two in zip(gradients, other))
 
 
+@pytest.mark.long
 def test_a_run_in_chunks_has_the_curve_of_a_run_without(taught, monkeypatch):
     from glan_core.training import trainer
     from glan_core.workspace import training_rows

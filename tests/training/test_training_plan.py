@@ -18,6 +18,7 @@ def settings(name: str = "planned", **values) -> FinetuneSettings:
     return FinetuneSettings(**tiny_order(name, **values))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "values",
     [
