@@ -124,7 +124,8 @@ class Turn:
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
         self._some_ended = asyncio.Event()
-        self._stored: set[int] = set()
+        self._stored: set[int] = set()  # replies that have ended and are in the workspace
+        self._reported: set[int] = set()  # replies that have ended and were stored, or could not be
         self._keeping = threading.Lock()
         self.ended = False
 
@@ -135,10 +136,10 @@ class Turn:
             task.cancel()
 
     def picture(self) -> dict:
-        """Return the state of all replies as plain values; a reply that must be stored counts as WRITING until it is."""
+        """Return the state of all replies as plain values; a reply that must be stored counts as WRITING until that was tried."""
         panes = [asdict(pane) for pane in self.panes]
         for n, pane in enumerate(panes):
-            if self.settings.kept and n not in self._stored:
+            if self.settings.kept and n not in self._reported:
                 pane["state"] = WRITING
         return {"id": self.settings.id, "ended": self.ended, "panes": panes}
 
@@ -380,16 +381,21 @@ class Turn:
         if not kept:
             return
         with self._keeping:  # serialized, so that an older state never overwrites a newer one
-            replies = self._replies(kept)
+            # What has ended and is stored may have been changed since.
+            replies = [reply for reply in self._replies(kept) if reply.pane not in self._stored]
+            if not replies:
+                return
+            ended = {reply.pane for reply in replies if reply.state != WRITING}
             with suppress(GlanError, OSError):
                 ws = Workspace.open(kept.folder)
                 try:
                     with ws.write() as db:
                         for reply in replies:
                             chat_rows.put_reply(db, reply)
+                    self._stored |= ended
                 finally:
                     ws.close()
-            self._stored |= {reply.pane for reply in replies if reply.state != WRITING}
+            self._reported |= ended
 
     def _replies(self, kept: ReplyTarget) -> list[chat_rows.Reply]:
         """Return the replies as workspace rows."""
