@@ -285,7 +285,7 @@ def test_names_are_read_out_of_a_reply_before_it_is_whole(text, names):
 @pytest.mark.long
 def test_a_preview_can_be_read_while_a_child_process_writes_it(ws):
     texts: dict[str, list[str]] = {}
-    with Served(latency_ms=700) as endpoint:
+    with Served(latency_ms=1500) as endpoint:
         preview.start(ws, draft(ws), TeacherSettings(teacher="openai:scripted", base_url=endpoint.url, price="1,1"))
 
         def over() -> bool:
