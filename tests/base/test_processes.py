@@ -64,6 +64,7 @@ def test_a_zombie_does_not_run_and_a_process_that_works_does():
     assert not is_running(2**22 + 1)
 
 
+@pytest.mark.long
 def test_a_model_process_that_a_page_does_not_wait_for_is_released_at_once(runtime):
     with parent(PAGE) as pid:
         assert is_running(pid)

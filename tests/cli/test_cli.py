@@ -242,6 +242,7 @@ def test_what_the_system_refuses_is_one_sentence(glan, starter, monkeypatch, err
     assert code == 2 and len(err.splitlines()) == 1
 
 
+@pytest.mark.long
 def test_a_demo_whose_making_was_killed_is_no_workspace_and_is_made_by_the_next_try(tmp_path):
     folder = tmp_path / "demo"
     script = (

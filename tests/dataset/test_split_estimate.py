@@ -20,6 +20,7 @@ def filled(ws, settings):
     return ws
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("rule", ["syllabus", "combination"])
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("share", [0.05, 0.3])

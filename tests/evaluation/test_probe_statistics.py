@@ -192,6 +192,7 @@ def test_a_probe_stores_losses_counts_and_intervals(ws, probe):
     assert [shape[0] for shape, _ in calls] == [4, 3, 2] and all(not adapters for _, adapters in calls) and released == 1
 
 
+@pytest.mark.long
 def test_a_model_that_was_measured_is_not_loaded_again(ws, probe):
     probe()
     said, _, calls, released = probe("local:mine", "local:other")

@@ -108,6 +108,7 @@ HONEST = {
 }  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("deed", HARM)
 def test_harm_is_stopped_and_has_failed(deed, tmp_path, monkeypatch):
     outside, temporary = tmp_path / "kept.txt", tmp_path / "temporary"

@@ -196,6 +196,7 @@ def test_a_rejected_batch_stops_the_run_with_its_message_and_can_be_resumed(ws, 
     assert resume_run(ws, run.id).state == "finished"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("step", ["POST /files", "POST /batches", "GET /batches/ID", "GET /files/ID/content"])
 @pytest.mark.parametrize("fault", [500, 429, LOST])
 def test_errors_of_each_endpoint_are_repeated_and_nothing_is_submitted_twice(

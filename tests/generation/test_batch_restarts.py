@@ -168,6 +168,7 @@ def test_an_edited_question_whose_answer_is_at_the_endpoint_is_asked_for_again_a
     assert "What is a group?" in server.lines(len(server.batches))[-1]["body"]["messages"][0]["content"]
 
 
+@pytest.mark.long
 @pytest.mark.processes
 def test_a_worker_process_that_is_killed_while_its_batch_is_at_the_endpoint(new_workspace, settings, server, expected):
     ws = new_workspace()

@@ -116,6 +116,7 @@ def test_a_summary_says_what_to_change_or_that_repeating_may_help():
 # ------------------------------------------------------------------------------------------------------- slow and serial
 
 
+@pytest.mark.long
 def test_a_serial_server_is_asked_for_few_replies_at_once(ws, settings):
     lock, at_once, most = asyncio.Lock(), 0, 0
 

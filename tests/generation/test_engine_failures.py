@@ -81,6 +81,7 @@ def test_a_reply_that_stays_malformed_is_listed_and_tried_again_by_the_next_run(
     assert not call_rows.failures(ws.db) and not call_rows.counters(ws.db)["mathematics"]["failures"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("reply", "cause"),
     [

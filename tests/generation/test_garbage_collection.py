@@ -17,6 +17,7 @@ def usual():
     gc.unfreeze()
 
 
+@pytest.mark.long
 def test_collections_are_rare_during_a_run_only(ws, settings, teach, usual):
     seen = []
     teach(Canned(behave=lambda *_: seen.append((gc.get_threshold()[0], gc.get_freeze_count() > 0))))

@@ -161,6 +161,7 @@ def test_of_four_endpoints_one_is_killed_and_restarted_and_used_again(ws, settin
     )
 
 
+@pytest.mark.long
 def test_streamed_replies_are_distributed_too(ws, settings):
     with Served() as first, Served() as second:
         run = execute_run(ws, settings(teacher="openai:scripted", base_url=first.url, replicas=second.url, live=True))

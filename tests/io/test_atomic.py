@@ -50,6 +50,7 @@ def commands(folder) -> list[tuple[list[str], str]]:
     ]  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("inside", INSIDE)
 def test_no_command_writes_inside_a_workspace(filled, capsys, inside):
     filled.close()

@@ -72,6 +72,7 @@ def test_an_output_that_is_replaced_gets_new_permissions(tmp_path, umask):
     assert modes(tmp_path / "out") == {"out": 0o666 & ~umask}
 
 
+@pytest.mark.long
 def test_every_export_follows_the_umask(ws, settings, tmp_path, umask):
     execute_run(ws, settings("mathematics", questions_per_syllabus=8))
     model = put_model(ws, "tuned")

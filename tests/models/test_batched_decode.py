@@ -54,6 +54,7 @@ def answers(shelf: WeightsCache, panes: list[ResolvedModel], prompt: str, decodi
     return texts
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("decoding", [GREEDY, DRAWN], ids=["greedy", "drawn"])
 def test_a_base_beside_its_adapter_answers_as_it_does_alone(models_ws, decoding):
     base, tuned = resolve_model(models_ws, "base:tuned"), resolve_model(models_ws, "tuned:tuned")

@@ -52,6 +52,7 @@ def wait(true, seconds: float = 60):
 # ------------------------------------------------------------------------------------------------------------- access
 
 
+@pytest.mark.long
 def test_nobody_is_answered_without_the_token_and_only_its_user_can_read_it(talking):
     server_client.ensure_running()
     address = json.loads((talking / server_client.ADDRESS).read_text())
@@ -244,6 +245,7 @@ def test_release_ends_the_process_and_what_it_wrote_is_stopped_in_words(talking,
     assert not (talking / server_client.ADDRESS).exists()
 
 
+@pytest.mark.long
 def test_it_ends_by_itself_when_nobody_asks(tmp_path, monkeypatch):
     monkeypatch.setenv("GLAN_RUNTIME", str(tmp_path / "run"))
     monkeypatch.setenv("GLAN_MODEL_IDLE", "1")

@@ -67,6 +67,7 @@ def opened(port: int, host: str, origin: str | None) -> bool:
         return False
 
 
+@pytest.mark.long
 def test_a_websocket_of_a_stranger_is_refused(server):
     port, named = server
     for host in (f"localhost:{port}", f"127.0.0.1:{port}", f"LOCALHOST:{port}"):

@@ -54,6 +54,7 @@ def dialog_says(shown: Studio, *texts: str) -> bool:
     return True
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("page", PAGES)
 def test_it_opens_on_every_page(demo_ws, page):
     shown = opened(page)

@@ -35,6 +35,7 @@ def test_the_numbers_are_those_of_the_plan(demo_ws):
     assert made.basis in shown.said
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "values",
     [

@@ -112,6 +112,7 @@ def test_a_run_started_on_the_page_finishes_and_its_pairs_are_there(starter_ws):
     assert pairs == 8 and "8 pairs" in shown.go("homework").said
 
 
+@pytest.mark.long
 def test_proposals_asked_for_on_the_taxonomy_page_arrive(starter_ws):
     shown = Studio("taxonomy", focus="natural-sciences").press("Ask for missing nodes · 4 calls")
     shown.until(lambda page: "Oceanography" in page.said)

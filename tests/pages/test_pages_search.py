@@ -37,6 +37,7 @@ def test_another_page_begins_with_an_empty_box(demo_ws):
     assert box(shown.go("overview")).value == ""
 
 
+@pytest.mark.long
 def test_the_results_open_their_pages(demo_ws):
     first_discipline = first(Studio("search", q="music"), "Disciplines")
     assert first_discipline.label == "Music"

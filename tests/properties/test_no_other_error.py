@@ -6,6 +6,7 @@ from support import outside_readers
 from support.outside_strategies import texts
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("reader", outside_readers.parsers(), ids=str)
 def test_parser_raises_no_other_error(reader):
     @settings(max_examples=40)

@@ -36,6 +36,7 @@ def replaced(ws, other):
     os.replace(ws.folder / "new", ws.folder / FILE)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("change", [deleted, moved, replaced])
 def test_a_run_stops_when_its_workspace_is_no_longer_there(new_workspace, settings, change):
     ws, other = new_workspace(), new_workspace("other")

@@ -145,6 +145,7 @@ def test_runs_of_one_workspace_wait_for_each_other(ws, served_order):
     assert number(ws, "SELECT count(*) FROM calls WHERE run_id = ?", third) == 0
 
 
+@pytest.mark.long
 def test_a_run_lives_on_when_the_process_that_started_it_is_killed(ws, served_order, endpoint):
     script = f"""
 import os, signal

@@ -395,6 +395,7 @@ def test_pieces_joined_are_the_text(text):
     assert "".join(pieces(text)) == text
 
 
+@pytest.mark.long
 def test_another_process_says_the_same():
     question = ask_question("Music", "Music theory", ["Hearing and timbre"], ["Beating", "Formant"])
     code = (

@@ -134,6 +134,7 @@ def test_it_trains_to_the_same_weights_as_in_the_workspace_and_comes_back(traine
     assert "The result is in" in said(capsys, "train-bundle", trained), "trained a second time"
 
 
+@pytest.mark.long
 def test_training_resumes_after_an_interruption(exported, trained, tmp_path, monkeypatch, capsys):
     folder = shutil.copytree(exported, tmp_path / "again")
     report, stopped = Progress.report, []

@@ -255,6 +255,7 @@ def check_prompts(ws) -> None:
     assert not [call for call in calls if call.outcome == "stored" and provenance.messages_of(ws, call) is None]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(4))
 def test_counters_match_a_recount_after_random_actions(ws, settings, teach, monkeypatch, seed):
     monkeypatch.setattr(edit_batch, "CHUNK", 60)  # larger than one syllabus, smaller than a bulk review
