@@ -8,7 +8,7 @@ run: .venv/installed .venv/installed-models
 	@test -e $(WORKSPACES)/demo/glan.sqlite || $(BIN)/glan init $(WORKSPACES)/demo --demo
 	$(BIN)/glan studio $(WORKSPACES)
 
-# Lint, layers, types, unit tests, pages, and the main paths in a browser: some 12 minutes on 2 cores.
+# Lint, layers, types, unit tests, pages, and the main paths in a browser: some 10 minutes on 2 cores.
 test: lint
 	$(PYTEST) -m "not long and not slow and not real"
 
