@@ -1,4 +1,4 @@
-# `make run` opens the studio on the demo workspace; `make test` runs the tests that every change must pass.
+# `make run` opens the studio on the demo workspace; `make test` runs the tests, and `make test-long` those that take longer.
 PYTHON ?= python3
 BIN := .venv/bin
 WORKSPACES ?= workspaces
@@ -12,7 +12,7 @@ run: .venv/installed .venv/installed-models
 test: lint
 	$(PYTEST) -m "not long and not slow and not real"
 
-# What takes longer: most paths in a browser, training, model servers, kills; CI runs it after `make test`.
+# Tests that take longer: most paths in a browser, training, model servers, kills. CI runs them after `make test`.
 test-long: .venv/installed-dev
 	$(PYTEST) -m "long and not slow and not real"
 

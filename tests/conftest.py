@@ -28,9 +28,8 @@ NUMBERS = count()
 
 def new_configuration(tmp_path_factory) -> str:
     """Return a configuration folder of somebody who has seen the tour."""
-    config = (
-        tmp_path_factory.getbasetemp() / "configurations" / str(next(NUMBERS))
-    )  # mktemp looks through all folders of the session
+    # Not by mktemp, which lists all folders of the session.
+    config = tmp_path_factory.getbasetemp() / "configurations" / str(next(NUMBERS))
     config.mkdir(parents=True)
     (config / "tour-seen").touch()
     return str(config)

@@ -30,7 +30,7 @@ from glan_core.teachers.contract import (
     UnusableReply,
 )
 from glan_core.teachers.endpoint_settings import KEY_VARIABLE, EndpointSettings
-from glan_core.workspace import Workspace, chat_rows
+from glan_core.workspace import DatabaseError, Workspace, chat_rows
 from glan_core.workspace.chat_rows import DONE, FAILED, STOPPED, WRITING
 
 if TYPE_CHECKING:
@@ -124,8 +124,9 @@ class Turn:
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
         self._some_ended = asyncio.Event()
-        self._stored: set[int] = set()  # replies that have ended and are in the workspace
-        self._reported: set[int] = set()  # replies that have ended and were stored, or could not be
+        # Replies that have ended: those that are stored, and those of which that was tried.
+        self._stored: set[int] = set()
+        self._tried: set[int] = set()
         self._keeping = threading.Lock()
         self.ended = False
 
@@ -139,7 +140,7 @@ class Turn:
         """Return the state of all replies as plain values; a reply that must be stored counts as WRITING until that was tried."""
         panes = [asdict(pane) for pane in self.panes]
         for n, pane in enumerate(panes):
-            if self.settings.kept and n not in self._reported:
+            if self.settings.kept and n not in self._tried:
                 pane["state"] = WRITING
         return {"id": self.settings.id, "ended": self.ended, "panes": panes}
 
@@ -376,17 +377,17 @@ class Turn:
                 await asyncio.to_thread(self._keep)
 
     def _keep(self) -> None:
-        """Store the replies; a missing workspace or a full disk does not end them."""
+        """Store the replies; they go on if that fails, for example because the workspace is missing or the disk full."""
         kept = self.settings.kept
         if not kept:
             return
         with self._keeping:  # serialized, so that an older state never overwrites a newer one
-            # What has ended and is stored may have been changed since.
+            # A reply that has ended and is stored may have been changed since.
             replies = [reply for reply in self._replies(kept) if reply.pane not in self._stored]
             if not replies:
                 return
             ended = {reply.pane for reply in replies if reply.state != WRITING}
-            with suppress(GlanError, OSError):
+            with suppress(GlanError, OSError, DatabaseError):
                 ws = Workspace.open(kept.folder)
                 try:
                     with ws.write() as db:
@@ -395,7 +396,7 @@ class Turn:
                     self._stored |= ended
                 finally:
                     ws.close()
-            self._reported |= ended
+            self._tried |= ended
 
     def _replies(self, kept: ReplyTarget) -> list[chat_rows.Reply]:
         """Return the replies as workspace rows."""

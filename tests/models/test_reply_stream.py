@@ -1,12 +1,17 @@
 """Tests for what a reply stream stores in the workspace."""
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+import apsw
+import pytest
+
+from glan_core.errors import GlanError
 from glan_core.models import reply_stream
 from glan_core.models.model_specs import ReplyTarget, ResolvedModel, TurnSettings
 from glan_core.teachers.contract import Reply
-from glan_core.workspace import chat_rows
+from glan_core.workspace import Workspace, chat_rows
 from glan_core.workspace.chat_rows import DONE
 
 
@@ -23,34 +28,80 @@ class Waiting:
         yield Reply("Because.", "length", 3, 2)
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing."""
 
 
-def test_a_reply_that_has_ended_is_stored_once_and_what_is_changed_then_stays(ws, monkeypatch):
+@pytest.fixture
+def answer(ws, monkeypatch):
+    """Return a function that answers a turn with two models and returns the stored replies and the last picture.
+
+    The second model answers after the first reply has ended and `between` was called.
+    """
     with ws.write() as db:
-        conversation = chat_rows.add_conversation(db, "Why?", {})
-        turn = chat_rows.add_turn(db, conversation, None, "Why?")
+        turn = chat_rows.add_turn(db, chat_rows.add_conversation(db, "Why?", {}), None, "Why?")
     panes = tuple(ResolvedModel(spec=name, teacher=name) for name in ("first", "second"))
     chats = (({"role": "user", "content": "Why?"},),) * 2
     settings = TurnSettings(id="t", panes=panes, chats=chats, kept=ReplyTarget(folder=str(ws.folder), turn_id=turn, version=0))
 
-    async def answer() -> None:
-        at_once, later = asyncio.Event(), asyncio.Event()
-        at_once.set()
-        monkeypatch.setattr(
-            reply_stream, "open_teacher", lambda name, *args, **values: Waiting(at_once if name == "first" else later)
-        )
+    async def answered(between: Callable[[], object]) -> dict:
+        events = {"first": asyncio.Event(), "second": asyncio.Event()}
+        events["first"].set()
+        monkeypatch.setattr(reply_stream, "open_teacher", lambda name, *args, **values: Waiting(events[name]))
         with ThreadPoolExecutor(2) as pool:
-            answered = reply_stream.Turn(settings, "", None, pool)
-            running = asyncio.create_task(answered.run())
-            async for event in answered.events():
-                if event is None and answered.picture()["panes"][0]["state"] == DONE and not later.is_set():  # also stored
-                    with ws.write() as db:
-                        db.execute("UPDATE chat_replies SET message = 'changed' WHERE pane = 0")
-                    later.set()
+            stream = reply_stream.Turn(settings, "", None, pool)
+            running = asyncio.create_task(stream.run())
+            async for _ in stream.events():
+                if stream.picture()["panes"][0]["state"] == DONE and not events["second"].is_set():
+                    between()
+                    events["second"].set()
             await running
+        return stream.picture()
 
-    asyncio.run(asyncio.wait_for(answer(), 60))
-    first, second = chat_rows.replies(ws.db, turn, 0)
+    def run(between: Callable[[], object] = lambda: None) -> tuple[list[chat_rows.Reply], dict]:
+        picture = asyncio.run(asyncio.wait_for(answered(between), 60))
+        return chat_rows.replies(ws.db, turn, 0), picture
+
+    return run
+
+
+def test_what_is_changed_after_a_reply_was_stored_stays(ws, answer):
+    def change() -> None:
+        with ws.write() as db:
+            db.execute("UPDATE chat_replies SET message = 'changed' WHERE pane = 0")
+
+    (first, second), _ = answer(change)
     assert (first.state, first.message) == (DONE, "changed")
-    assert (second.state, second.text) == (DONE, "Because.")
+    assert (second.state, second.text, second.message) == (DONE, "Because.", "")
+
+
+FAULTS = [
+    GlanError("The workspace is locked."),
+    OSError(28, "No space left on device"),
+    apsw.FullError("database or disk is full"),
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)
+def test_a_reply_that_could_not_be_stored_is_stored_with_the_next(ws, answer, monkeypatch, fault):
+    faulty = [True]
+    open_workspace = Workspace.open
+
+    def opened(folder):
+        if faulty:
+            raise fault
+        return open_workspace(folder)
+
+    monkeypatch.setattr(reply_stream.Workspace, "open", opened)
+    replies, _ = answer(faulty.clear)
+    assert [(reply.state, reply.text) for reply in replies] == [(DONE, "Because.")] * 2
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)
+def test_a_turn_ends_although_nothing_can_be_stored(answer, monkeypatch, fault):
+    def full(db, reply) -> None:
+        raise fault
+
+    monkeypatch.setattr(chat_rows, "put_reply", full)
+    replies, picture = answer()
+    assert replies == [] and picture["ended"]
+    assert [pane["state"] for pane in picture["panes"]] == [DONE, DONE]

@@ -1,4 +1,4 @@
-"""Workspaces that many tests look at: a small one of the scripted teacher, marked as a demo, and one with the starter taxonomy."""
+"""Workspaces that many tests use: a small one of the scripted teacher, marked as a demo, and one with the starter taxonomy."""
 
 import atexit
 import shutil
@@ -34,7 +34,7 @@ def _copy(make: Callable[[Path], Workspace], folder: Path) -> Workspace:
 
 @cache
 def _made(make: Callable[[Path], Workspace]) -> Path:
-    """Make a workspace once for all tests, because that takes long."""
+    """Create a workspace for `_copy`, once per process because it takes seconds."""
     parent = Path(tempfile.mkdtemp())
     atexit.register(shutil.rmtree, parent, ignore_errors=True)
     ws = make(parent / "starter")

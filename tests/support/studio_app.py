@@ -24,7 +24,7 @@ from glan_core.workspace import Workspace, call_rows, homework_rows, run_rows
 from glan_core.workspace.run_rows import Sample, StageProgress
 from pages.components.runs.form import MORE
 
-# Each AppTest searches all installed packages for components, which takes longer than drawing a page.
+# AppTest searches all installed packages for components at the start of each session, which takes longer than rendering a page.
 manifest_scanner.scan_component_manifests = cache(manifest_scanner.scan_component_manifests)
 
 ROOT = Path(__file__).parents[2]
