@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 PAUSE = 0.05  # seconds in which text is collected before it is sent
 KEEP_SECONDS = 2.0  # between stores of unfinished text
+STORE_SECONDS = 60.0  # after the end of a turn, for which replies that could not be stored are tried again
 NEEDED = "Stopped because another task needed the memory. The text so far is kept."
 
 
@@ -148,7 +149,7 @@ class Turn:
         return [cast("Message", dict(message)) for message in self.settings.chats[n]]
 
     async def run(self) -> None:
-        """Answer the turn; returns when every reply has ended."""
+        """Answer the turn; returns when every reply has ended and is stored, or cannot be stored for STORE_SECONDS."""
         keeping = asyncio.create_task(self._keep_now_and_then())
         try:
             groups: defaultdict[str, list[int]] = defaultdict(list)
@@ -164,9 +165,12 @@ class Turn:
                 if state.state == WRITING:
                     self._end(n, FAILED, "An internal error occurred in the model server. See its log.")
             keeping.cancel()
-            await asyncio.to_thread(self._keep)
-            self.ended = True
-            self._wake.set()
+            try:
+                await asyncio.to_thread(self._keep)
+            finally:
+                self.ended = True
+                self._wake.set()
+        await self._keep_at_last()
 
     async def events(self) -> AsyncIterator[dict | None]:
         """Yield events as they happen.
@@ -375,6 +379,13 @@ class Turn:
                 self._some_ended.clear()
                 kept = length
                 await asyncio.to_thread(self._keep)
+
+    async def _keep_at_last(self) -> None:
+        """After the end, store what could not be stored before, unless the server needs its memory."""
+        deadline = time.monotonic() + STORE_SECONDS
+        while self.settings.kept and len(self._stored) < len(self.panes) and time.monotonic() < deadline and not self._stop:
+            await asyncio.sleep(KEEP_SECONDS)
+            await asyncio.to_thread(self._keep)
 
     def _keep(self) -> None:
         """Store the replies; they go on if that fails, for example because the workspace is missing or the disk full."""

@@ -35,15 +35,17 @@ class Waiting:
 def answer(ws, monkeypatch):
     """Return a function that answers a turn with two models and returns the stored replies and the last picture.
 
-    The second model answers after the first reply has ended and `between` was called.
+    The second model answers after the first reply has ended and `between` was called; `after` is called when the turn has ended.
     """
+    monkeypatch.setattr(reply_stream, "KEEP_SECONDS", 0.01)
+    monkeypatch.setattr(reply_stream, "STORE_SECONDS", 0.1)
     with ws.write() as db:
         turn = chat_rows.add_turn(db, chat_rows.add_conversation(db, "Why?", {}), None, "Why?")
     panes = tuple(ResolvedModel(spec=name, teacher=name) for name in ("first", "second"))
     chats = (({"role": "user", "content": "Why?"},),) * 2
     settings = TurnSettings(id="t", panes=panes, chats=chats, kept=ReplyTarget(folder=str(ws.folder), turn_id=turn, version=0))
 
-    async def answered(between: Callable[[], object]) -> dict:
+    async def answered(between: Callable[[], object], after: Callable[[], object]) -> dict:
         events = {"first": asyncio.Event(), "second": asyncio.Event()}
         events["first"].set()
         monkeypatch.setattr(reply_stream, "open_teacher", lambda name, *args, **values: Waiting(events[name]))
@@ -54,11 +56,17 @@ def answer(ws, monkeypatch):
                 if stream.picture()["panes"][0]["state"] == DONE and not events["second"].is_set():
                     between()
                     events["second"].set()
+            after()
             await running
         return stream.picture()
 
-    def run(between: Callable[[], object] = lambda: None) -> tuple[list[chat_rows.Reply], dict]:
-        picture = asyncio.run(asyncio.wait_for(answered(between), 60))
+    def nothing() -> None:
+        pass
+
+    def run(
+        between: Callable[[], object] = nothing, after: Callable[[], object] = nothing
+    ) -> tuple[list[chat_rows.Reply], dict]:
+        picture = asyncio.run(asyncio.wait_for(answered(between, after), 60))
         return chat_rows.replies(ws.db, turn, 0), picture
 
     return run
@@ -77,12 +85,14 @@ def test_what_is_changed_after_a_reply_was_stored_stays(ws, answer):
 FAULTS = [
     GlanError("The workspace is locked."),
     OSError(28, "No space left on device"),
-    apsw.FullError("database or disk is full"),
+    apsw.CorruptError("disk image is malformed"),
 ]
 
 
+@pytest.mark.parametrize("until", ["between", "after"])
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)
-def test_a_reply_that_could_not_be_stored_is_stored_with_the_next(ws, answer, monkeypatch, fault):
+def test_a_reply_that_could_not_be_stored_is_stored_later(answer, monkeypatch, fault, until):
+    monkeypatch.setattr(reply_stream, "STORE_SECONDS", 60.0)
     faulty = [True]
     open_workspace = Workspace.open
 
@@ -92,7 +102,7 @@ def test_a_reply_that_could_not_be_stored_is_stored_with_the_next(ws, answer, mo
         return open_workspace(folder)
 
     monkeypatch.setattr(reply_stream.Workspace, "open", opened)
-    replies, _ = answer(faulty.clear)
+    replies, _ = answer(**{until: faulty.clear})
     assert [(reply.state, reply.text) for reply in replies] == [(DONE, "Because.")] * 2
 
 
