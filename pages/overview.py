@@ -35,22 +35,7 @@ ws, tree = page_frame.open_page("Overview")
 standings = coverage.coverage_by_node(ws, tree)
 focus = url_state.focus()
 standing = standings[focus or ""]
-
-
-def sentence() -> str:
-    """Return the state of the focus in one sentence."""
-    if not standings[""].disciplines:
-        return "The taxonomy has no disciplines yet"
-    counts = standing.counts
-    share = f"{standing.share:.1%} of the target reached" if standing.share is not None else "no target yet"
-    if ws.metadata("demo") and standing.disciplines > 1:  # a demo covers few disciplines on purpose
-        share = f"{plural(int(counts['concepts']), 'key concept')}"
-    if standing.disciplines == 1:
-        return (
-            f"{number(counts['syllabi'])} of {plural(int(counts['subjects']), 'subject')} have a syllabus · "
-            f"{plural(int(counts['pairs']), 'pair')} · {share}"
-        )
-    return f"{standing.begun} of {standing.disciplines} disciplines started · {plural(int(counts['pairs']), 'pair')} · {share}"
+sentence = coverage.coverage_sentence(standings, focus or "", demo=bool(ws.metadata("demo")))
 
 
 def picture() -> None:
@@ -78,7 +63,7 @@ def picture() -> None:
     draw, levels = PICTURES[drawn]
     taxonomy_picture.draw(
         draw(frame, measure, page_frame.figure_style(), center, focus), drawn_ids(frame, center, levels), tree, key=f"coverage_{drawn}",
-        height=HEIGHT, alt=f"Taxonomy as {drawn.lower()}, colored by {MEASURES[measure].title.lower()}: {sentence()}",
+        height=HEIGHT, alt=f"Taxonomy as {drawn.lower()}, colored by {MEASURES[measure].title.lower()}: {sentence}",
     )  # fmt: skip
     gray = " Gray: no data." if shown == ALL_NODES else ""
     st.caption(f"{MEASURES[measure].description}{gray} Click a part to zoom in, the center or the frame to zoom out.")
@@ -233,7 +218,7 @@ def at_work() -> None:
                 url_state.open_page("pages/runs.py")
 
 
-page_frame.title_line("Overview", tree, sentence(), ws)
+page_frame.title_line("Overview", tree, sentence, ws)
 live_now = [run.id for run in run_rows.live_runs(ws.db) if runs.state_of(run) in LIVE]
 st.session_state.overview_live = live_now
 if live_now:

@@ -1,10 +1,11 @@
 """Coverage: how much of its target each discipline has reached, computed from counters."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import networkx as nx
 
-from glan_core.formatting import spent
+from glan_core.formatting import number, plural, spent
 from glan_core.taxonomy import hierarchy, tree_editing
 from glan_core.workspace import Workspace, call_rows, taxonomy_rows
 from glan_core.workspace.tag_rows import REASONS
@@ -108,3 +109,26 @@ def coverage_by_node(ws: Workspace, tree: nx.DiGraph | None = None) -> dict[str,
 
     tops = [id for id, parents in tree.in_degree() if parents == 0]
     return {"": coverage("", tops), **{id: coverage(id, [id]) for id in tree}}
+
+
+def coverage_sentence(standings: Mapping[str, Coverage], node_id: str, *, demo: bool) -> str:
+    """Return the state of a node in one sentence.
+
+    Args:
+        standings: Coverage by node, that of the whole under ''.
+        node_id: Id of the node.
+        demo: Whether it is the demo, which covers few disciplines on purpose.
+    """
+    if not standings[""].disciplines:
+        return "The taxonomy has no disciplines yet"
+    standing = standings[node_id]
+    counts = standing.counts
+    share = f"{standing.share:.1%} of the target reached" if standing.share is not None else "no target yet"
+    if demo and standing.disciplines > 1:
+        share = plural(int(counts["concepts"]), "key concept")
+    if standing.disciplines == 1:
+        return (
+            f"{number(counts['syllabi'])} of {plural(int(counts['subjects']), 'subject')} have a syllabus · "
+            f"{plural(int(counts['pairs']), 'pair')} · {share}"
+        )
+    return f"{standing.begun} of {standing.disciplines} disciplines started · {plural(int(counts['pairs']), 'pair')} · {share}"

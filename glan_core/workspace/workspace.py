@@ -201,6 +201,25 @@ class Workspace:
             raise WorkspaceError(f"{file} is damaged ({error}). Restore it from a backup.") from None
         return ws
 
+    @classmethod
+    def open_to_read(cls, folder: Path) -> "Workspace":
+        """Open an existing workspace without changing anything, for reads that need not wait for a migration.
+
+        Raises:
+            WorkspaceError: If the folder has no workspace of this release's schema, or it cannot be read.
+        """
+        file = folder / FILE
+        check_file(file)
+        ws = cls(folder, read_only=True)
+        try:
+            if ws.db.pragma("user_version") < len(schema.MIGRATIONS):
+                raise WorkspaceError(f"{folder} must be migrated first.")
+            refuse_program(file, ws.db)
+        except BaseException:
+            ws.close()
+            raise
+        return ws
+
     def metadata(self, key: str, default: Any = None) -> Any:
         """Return a metadata value of the workspace, such as 'name' or 'demo'."""
         row = self.db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()

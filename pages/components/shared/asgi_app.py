@@ -13,6 +13,8 @@ It also serves scripts with the page: accessibility.js, which completes Streamli
 keyboard; table_keyboard.js, which selects rows of tables by keyboard; and notifications.js, which tells the user of a browser that
 a long run ended, with the list that it reads.
 
+first_picture.js shows the rings of Overview, which this server draws, until Streamlit's front end has started and drawn its own.
+
 When the server has started, it imports what the pages need (`warm_up`).
 """
 
@@ -23,10 +25,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import streamlit as st
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse
+from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -38,27 +41,30 @@ if str(STUDIO) not in sys.path:
 
 from glan_core import access  # noqa: E402
 from glan_core.resources import ASSETS  # noqa: E402
+from glan_core.workspace import find_workspaces  # noqa: E402
 from pages.components.shared import ended_runs, sign_in, tcp_delay, warm_up  # noqa: E402
 from pages.components.shared.preloads import preloads  # noqa: E402
+from pages.components.shared.workspace_home import first_name, workspace_home  # noqa: E402
 
 INDEX = Path(st.__file__).parent / "static" / "index.html"
 ADDRESS = "<script>window.__streamlit = {BACKEND_BASE_URL: window.location.origin + '/'}</script>"
 DOCS_SITE = STUDIO / "site"  # where `make docs-site` builds it
 SCRIPTS = ("accessibility.js", "notifications.js", "table_keyboard.js")  # of the assets
 TAGS = "".join(f'<script src="/glan/{name}" defer></script>' for name in SCRIPTS)
+FIRST_PICTURE = '<script src="/glan/first_picture.js" async></script>'
 PAGES = [f"/{page.stem}" for page in sorted((STUDIO / "pages").glob("[a-z]*.py"))]
 
 
 def _refusal(scope: Scope) -> PlainTextResponse | None:
     """Return the response that refuses a request outside of sessions, None if it is allowed.
 
-    A read-only studio takes no uploads. With sign-in, uploads and metrics are refused to those who are not signed in.
+    A read-only studio takes no uploads. With sign-in, uploads, metrics and the first picture are refused to those who are not signed in.
     """
     path = scope.get("path", "") if scope["type"] == "http" else ""
     upload = path.startswith("/_stcore/upload_file")
     if upload and os.environ.get(access.READ_ONLY):
         return PlainTextResponse("This studio is read-only.\n", 403)
-    guarded = upload or path.startswith("/_stcore/metrics")
+    guarded = upload or path.startswith(("/_stcore/metrics", "/glan/first-picture"))
     if guarded and sign_in.is_required() and not sign_in.is_admitted_request(Request(scope)):
         return PlainTextResponse("Sign in first.\n", 401)
     return None
@@ -103,9 +109,28 @@ class AllowedHosts:
 
 async def index(request: Request) -> HTMLResponse:
     """Serve Streamlit's index.html with the address of the server, the scripts of the studio and the preloads of the page."""
-    html = INDEX.read_text("utf-8").replace("<head>", f"<head>{ADDRESS}{TAGS}", 1)
+    first = FIRST_PICTURE if request.url.path == "/" else ""
+    html = INDEX.read_text("utf-8").replace("<head>", f"<head>{ADDRESS}{first}{TAGS}", 1)
     html = html.replace("</head>", f"{preloads(request.url.path)}</head>", 1)
     return HTMLResponse(html, headers={"Cache-Control": "no-cache"})
+
+
+async def first_picture(request: Request) -> Response:
+    """Serve the first picture of Overview for a workspace of the home folder; nothing if the address asks for another view of it."""
+    asked = dict(request.query_params)
+    theme, name = asked.pop("theme", ""), asked.pop("workspace", "")
+    html = "" if asked else await run_in_threadpool(_first_picture, name, theme)
+    return HTMLResponse(html, 200 if html else 204, headers={"Cache-Control": "no-store"})
+
+
+def _first_picture(name: str, theme: str) -> str:
+    from pages.components.overview.first_picture import (
+        first_picture,
+    )  # takes a second, for which the server does not wait at its start
+
+    found = {folder.name: folder for folder in find_workspaces(workspace_home())}
+    folder = found.get(name or (first_name(list(found)) if found else ""))
+    return first_picture(folder, theme) if folder else ""
 
 
 @asynccontextmanager
@@ -125,7 +150,8 @@ async def script(request: Request) -> FileResponse:
 
 routes: list[BaseRoute] = [
     *(Route(path, index) for path in ("/", *PAGES)),
-    *(Route(f"/glan/{name}", script) for name in SCRIPTS),
+    *(Route(f"/glan/{name}", script) for name in (*SCRIPTS, "first_picture.js")),
+    Route("/glan/first-picture", first_picture),
     Route("/glan/ended-runs", ended_runs.answer),
 ]
 if DOCS_SITE.is_dir():

@@ -1,6 +1,5 @@
 """The frame of every page: workspace, focus and title line."""
 
-import os
 from pathlib import Path
 
 import networkx as nx
@@ -19,7 +18,7 @@ from glan_core.workspace import Workspace, curriculum_rows, find_workspaces, run
 from pages.components.chat import page_state
 from pages.components.shared import checklist, scroll_top, search_box, sign_in, tour, url_state
 from pages.components.shared.untrusted_text import escape, show_error
-from pages.components.shared.workspace_home import workspace_home
+from pages.components.shared.workspace_home import first_name, workspace_home
 from pages.components.taxonomy import add_discipline
 from pages.components.workspaces import actions
 
@@ -147,7 +146,7 @@ def _choose_workspace(in_url: str | None) -> Path | None:
     names = list(found)
     with st.sidebar, st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         name = st.selectbox(
-            "Workspace", names, index=names.index(wanted) if wanted in found else _first(names), width="stretch"
+            "Workspace", names, index=names.index(wanted if wanted in found else first_name(names)), width="stretch"
         )
         if access.refusal() is None:
             with st.popover("New workspace", icon=":material/add:", help="New workspace", key="icon_new_workspace"):
@@ -156,11 +155,6 @@ def _choose_workspace(in_url: str | None) -> Path | None:
         st.session_state.update(dict.fromkeys(url_state.PICKS))
     st.session_state.workspace = name
     return found[name]
-
-
-def _first(names: list[str]) -> int:
-    """Index of the workspace to open first: the one `glan studio DIR` was called with, else the demo."""
-    return next((names.index(name) for name in (os.environ.get("GLAN_WORKSPACE"), "demo") if name in names), 0)
 
 
 def _new_workspace() -> None:

@@ -1,8 +1,8 @@
 """Warm-up of a new server: what its first visitor would otherwise wait for.
 
 The modules of a page take seconds of CPU time to import, most of it for pandas and networkx. The server imports those of the first
-pages in the background when it starts, in the order of a visit; a visitor who arrives earlier waits only for what is missing. Other
-pages have few modules besides these, so they are left to their first visit.
+picture and of the first pages in the background when it starts, in the order of a visit; a visitor who arrives earlier waits only for
+what is missing. Other pages have few modules besides these, so they are left to their first visit.
 """
 
 import inspect
@@ -11,11 +11,11 @@ from pathlib import Path
 from glan_core.background_imports import import_in_background
 
 PAGES = Path(__file__).parents[2]
-FIRST = ("overview", "runs")
+FIRST = ("components/overview/first_picture", "overview", "runs")
 
 
 def start() -> None:
-    """Import the modules of the first pages and draw a figure, in the background."""
+    """Import the modules of the first picture and pages, and draw a figure, in the background."""
     import_in_background([PAGES / f"{page}.py" for page in FIRST], then=draw_figure)
 
 
