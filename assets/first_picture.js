@@ -1,5 +1,5 @@
 // Shows the rings of Overview while Streamlit's front end starts: the server draws them (pages/components/overview/first_picture.py), and they
-// go when the page has drawn its own. Served with the page by pages/components/shared/asgi_app.py.
+// go when the page has drawn its own. pages/components/shared/asgi_app.py puts this script into the page.
 (() => {
   const LONGEST = 30000, AFTER = 5000;  // milliseconds from its start and from the end of the page's script, after which there is no picture
   const SIDEBAR = 281.25;  // pixels; its width until the user changes it

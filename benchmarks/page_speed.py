@@ -11,6 +11,7 @@ Streamlit app of one sentence, which shows what no page can be faster than.
 """
 
 import argparse
+import json
 import os
 import signal
 import statistics
@@ -62,7 +63,13 @@ FIRST_VISITS = {
     "Overview, rings": (STUDIO, "", "[data-testid=stEChartsChart] svg path"),
     "Runs": (STUDIO, "runs", "[data-testid=stMetric]"),
 }
-PAINTED = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+# Records the frame after the one in which the part is there: a page that is busy answers the driver late.
+RECORDER = """
+    const look = () => requestAnimationFrame(() => (
+        document.querySelector(PART) ? requestAnimationFrame((then) => (window.drawnAfter = then)) : look()
+    ));
+    look();
+"""
 WARM_SECONDS = 10.0  # after which the warm-up of a new server is over, also on a busy machine
 
 
@@ -145,6 +152,7 @@ def first_visit(
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
         page = browser.new_page(viewport={"width": 1440, "height": 900})
+        page.add_init_script(f"const PART = {json.dumps(drawn)};{RECORDER}")
         metrics = page.context.new_cdp_session(page)
         metrics.send("Performance.enable")
         start = time.perf_counter()
@@ -152,11 +160,10 @@ def first_visit(
         try:
             started = time.perf_counter() - start
             time.sleep(wait)
-            before, start = cpu_seconds(child), time.perf_counter()
+            before = cpu_seconds(child)
             page.goto(f"http://127.0.0.1:{PORT}/{path}?workspace={workspace}", wait_until="commit")
-            page.locator(drawn).first.wait_for(state="attached", timeout=120_000)
-            page.evaluate(PAINTED)
-            seconds, server = time.perf_counter() - start, cpu_seconds(child) - before
+            seconds = page.wait_for_function("window.drawnAfter", timeout=120_000).json_value() / 1000
+            server = cpu_seconds(child) - before
             of_page = next(
                 one["value"] for one in metrics.send("Performance.getMetrics")["metrics"] if one["name"] == "ProcessTime"
             )

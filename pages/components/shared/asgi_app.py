@@ -51,7 +51,9 @@ ADDRESS = "<script>window.__streamlit = {BACKEND_BASE_URL: window.location.origi
 DOCS_SITE = STUDIO / "site"  # where `make docs-site` builds it
 SCRIPTS = ("accessibility.js", "notifications.js", "table_keyboard.js")  # of the assets
 TAGS = "".join(f'<script src="/glan/{name}" defer></script>' for name in SCRIPTS)
-FIRST_PICTURE = '<script src="/glan/first_picture.js" async></script>'
+FIRST_PICTURE = (
+    f"<script>{(ASSETS / 'first_picture.js').read_text('utf-8')}</script>"  # in the page, so that it asks before anything else
+)
 PAGES = [f"/{page.stem}" for page in sorted((STUDIO / "pages").glob("[a-z]*.py"))]
 
 
@@ -150,7 +152,7 @@ async def script(request: Request) -> FileResponse:
 
 routes: list[BaseRoute] = [
     *(Route(path, index) for path in ("/", *PAGES)),
-    *(Route(f"/glan/{name}", script) for name in (*SCRIPTS, "first_picture.js")),
+    *(Route(f"/glan/{name}", script) for name in SCRIPTS),
     Route("/glan/first-picture", first_picture),
     Route("/glan/ended-runs", ended_runs.answer),
 ]
