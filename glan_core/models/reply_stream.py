@@ -1,24 +1,25 @@
 """Reply stream: answers one turn with several models at once in the model server.
 
 Models that share a base are decoded as one batch in a thread, different weights in parallel threads, and teachers in the
-event loop. Text is stored in the workspace periodically and when a reply ends.
+event loop. `stored_replies` stores their text in the workspace.
 """
 
 import asyncio
-import threading
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from glan_core.errors import GlanError
 from glan_core.io import packaged_models
-from glan_core.models.model_specs import MAX_MODELS, ReplyTarget, ResolvedModel, SeededDecodingParams, TurnSettings
+from glan_core.models.model_specs import MAX_MODELS, ResolvedModel, SeededDecodingParams, TurnSettings
+from glan_core.models.pane_state import PaneState, ReplyMetadata
+from glan_core.models.stored_replies import StoredReplies
 from glan_core.teachers import open_teacher
 from glan_core.teachers.contract import (
     DecodingParams,
@@ -30,7 +31,6 @@ from glan_core.teachers.contract import (
     UnusableReply,
 )
 from glan_core.teachers.endpoint_settings import KEY_VARIABLE, EndpointSettings
-from glan_core.workspace import DatabaseError, Workspace, chat_rows
 from glan_core.workspace.chat_rows import DONE, FAILED, STOPPED, WRITING
 
 if TYPE_CHECKING:
@@ -38,77 +38,7 @@ if TYPE_CHECKING:
     from glan_core.models.weights_cache import LoadedWeights, WeightsCache
 
 PAUSE = 0.05  # seconds in which text is collected before it is sent
-KEEP_SECONDS = 2.0  # between stores of unfinished text
-STORE_SECONDS = 60.0  # after the end of a turn, for which replies that could not be stored are tried again
 NEEDED = "Stopped because another task needed the memory. The text so far is kept."
-
-
-@dataclass
-class ReplyMetadata:
-    """Metadata of a reply.
-
-    Attributes:
-        weights_hash: 'sha256:…' of the loaded weights.
-        adapter_hash: 'sha256:…' of the adapter.
-        adapter: 'on' or 'off' for a base with adapters, 'none' for a full model, '' for a teacher.
-        dtype: Dtype of the weights.
-        device: Device of the weights.
-        temperature: Sampling temperature.
-        top_p: Nucleus sampling threshold.
-        top_k: Number of most likely tokens sampled from, 0 for all.
-        repetition_penalty: Repetition penalty, 1 for none.
-        max_tokens: Token limit of the reply.
-        seed: Sampling seed.
-        tokens_in: Prompt tokens.
-        tokens_out: Generated tokens.
-        tokens_reasoning: Generated tokens of reasoning.
-        estimated: Whether token counts are estimates because the teacher reported none.
-        loading: Seconds until the weights were loaded.
-        first_token: Seconds from then to the first token.
-        seconds: Seconds from then to the end.
-        finish: Finish reason.
-    """
-
-    weights_hash: str = ""
-    adapter_hash: str = ""
-    adapter: str = ""
-    dtype: str = ""
-    device: str = ""
-    temperature: float = 0.0
-    top_p: float = 1.0
-    top_k: int = 0
-    repetition_penalty: float = 1.0
-    max_tokens: int = 0
-    seed: int = 0
-    tokens_in: int = 0
-    tokens_out: int = 0
-    tokens_reasoning: int = 0
-    estimated: bool = False
-    loading: float = 0.0
-    first_token: float | None = None
-    seconds: float = 0.0
-    finish: str = ""
-
-
-@dataclass
-class PaneState:
-    """State of one reply.
-
-    Attributes:
-        state: WRITING, DONE, STOPPED or FAILED.
-        text: Text so far.
-        message: Error or stop message.
-        doing: What the reply is waiting for, '' while text is generated.
-        facts: Metadata.
-        at: Time of the last state change in seconds since the epoch.
-    """
-
-    state: str = WRITING
-    text: str = ""
-    message: str = ""
-    doing: str = "Waiting in the queue."
-    facts: ReplyMetadata = field(default_factory=ReplyMetadata)
-    at: float = field(default_factory=time.time)
 
 
 class Turn:
@@ -125,10 +55,7 @@ class Turn:
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
         self._some_ended = asyncio.Event()
-        # Replies that have ended: those that are stored, and those of which that was tried.
-        self._stored: set[int] = set()
-        self._tried: set[int] = set()
-        self._keeping = threading.Lock()
+        self._replies = StoredReplies(settings, self.panes)
         self.ended = False
 
     def stop(self, message: str = "") -> None:
@@ -141,7 +68,7 @@ class Turn:
         """Return the state of all replies as plain values; a reply that must be stored counts as WRITING until that was tried."""
         panes = [asdict(pane) for pane in self.panes]
         for n, pane in enumerate(panes):
-            if self.settings.kept and n not in self._tried:
+            if self.settings.kept and n not in self._replies.tried:
                 pane["state"] = WRITING
         return {"id": self.settings.id, "ended": self.ended, "panes": panes}
 
@@ -150,7 +77,7 @@ class Turn:
 
     async def run(self) -> None:
         """Answer the turn; returns when every reply has ended and is stored, or cannot be stored for STORE_SECONDS."""
-        keeping = asyncio.create_task(self._keep_now_and_then())
+        storing = asyncio.create_task(self._replies.store_periodically(self._some_ended))
         try:
             groups: defaultdict[str, list[int]] = defaultdict(list)
             for n, pane in enumerate(self.settings.panes):
@@ -164,13 +91,13 @@ class Turn:
             for n, state in enumerate(self.panes):
                 if state.state == WRITING:
                     self._end(n, FAILED, "An internal error occurred in the model server. See its log.")
-            keeping.cancel()
+            storing.cancel()
             try:
-                await asyncio.to_thread(self._keep)
+                await asyncio.to_thread(self._replies.store)
             finally:
                 self.ended = True
                 self._wake.set()
-        await self._keep_at_last()
+        await self._replies.store_rest()
 
     async def events(self) -> AsyncIterator[dict | None]:
         """Yield events as they happen.
@@ -366,58 +293,6 @@ class Turn:
     def _changed(self) -> None:
         if not self._wake.is_set():  # readers clear it before reading, so later changes are seen
             self._loop.call_soon_threadsafe(self._wake.set)
-
-    # ------------------------------------------------------------------------------------------------------- the workspace
-
-    async def _keep_now_and_then(self) -> None:
-        kept = 0
-        while self.settings.kept:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._some_ended.wait(), KEEP_SECONDS)
-            length = sum(len(pane.text) for pane in self.panes)
-            if self._some_ended.is_set() or length != kept:
-                self._some_ended.clear()
-                kept = length
-                await asyncio.to_thread(self._keep)
-
-    async def _keep_at_last(self) -> None:
-        """After the end, store what could not be stored before, unless the server needs its memory."""
-        deadline = time.monotonic() + STORE_SECONDS
-        while self.settings.kept and len(self._stored) < len(self.panes) and time.monotonic() < deadline and not self._stop:
-            await asyncio.sleep(KEEP_SECONDS)
-            await asyncio.to_thread(self._keep)
-
-    def _keep(self) -> None:
-        """Store the replies; they go on if that fails, for example because the workspace is missing or the disk full."""
-        kept = self.settings.kept
-        if not kept:
-            return
-        with self._keeping:  # serialized, so that an older state never overwrites a newer one
-            # A reply that has ended and is stored may have been changed since.
-            replies = [reply for reply in self._replies(kept) if reply.pane not in self._stored]
-            if not replies:
-                return
-            ended = {reply.pane for reply in replies if reply.state != WRITING}
-            with suppress(GlanError, OSError, DatabaseError):
-                ws = Workspace.open(kept.folder)
-                try:
-                    with ws.write() as db:
-                        for reply in replies:
-                            chat_rows.put_reply(db, reply)
-                    self._stored |= ended
-                finally:
-                    ws.close()
-            self._tried |= ended
-
-    def _replies(self, kept: ReplyTarget) -> list[chat_rows.Reply]:
-        """Return the replies as workspace rows."""
-        replies = []
-        for n, (pane, now) in enumerate(zip(self.settings.panes, self.panes, strict=True)):
-            state = now.state  # read before the text, which is complete once the state says so
-            replies.append(chat_rows.Reply(
-                kept.turn_id, kept.version, n, pane.spec, state, now.text, now.message, asdict(now.facts), self.settings.id, now.at
-            ))  # fmt: skip
-        return replies
 
 
 class _Unwanted(Exception):

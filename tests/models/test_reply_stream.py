@@ -8,11 +8,11 @@ import apsw
 import pytest
 
 from glan_core.errors import GlanError
-from glan_core.models import reply_stream
+from glan_core.models import reply_stream, stored_replies
 from glan_core.models.model_specs import ReplyTarget, ResolvedModel, TurnSettings
 from glan_core.teachers.contract import Reply
 from glan_core.workspace import Workspace, chat_rows
-from glan_core.workspace.chat_rows import DONE
+from glan_core.workspace.chat_rows import DONE, STOPPED
 
 
 class Waiting:
@@ -36,16 +36,17 @@ def answer(ws, monkeypatch):
     """Return a function that answers a turn with two models and returns the stored replies and the last picture.
 
     The second model answers after the first reply has ended and `between` was called; `after` is called when the turn has ended.
+    With `stop` the second is stopped instead.
     """
-    monkeypatch.setattr(reply_stream, "KEEP_SECONDS", 0.01)
-    monkeypatch.setattr(reply_stream, "STORE_SECONDS", 0.1)
+    monkeypatch.setattr(stored_replies, "KEEP_SECONDS", 0.01)
+    monkeypatch.setattr(stored_replies, "STORE_SECONDS", 0.1)
     with ws.write() as db:
         turn = chat_rows.add_turn(db, chat_rows.add_conversation(db, "Why?", {}), None, "Why?")
     panes = tuple(ResolvedModel(spec=name, teacher=name) for name in ("first", "second"))
     chats = (({"role": "user", "content": "Why?"},),) * 2
     settings = TurnSettings(id="t", panes=panes, chats=chats, kept=ReplyTarget(folder=str(ws.folder), turn_id=turn, version=0))
 
-    async def answered(between: Callable[[], object], after: Callable[[], object]) -> dict:
+    async def answered(between: Callable[[], object], after: Callable[[], object], *, stop: bool) -> dict:
         events = {"first": asyncio.Event(), "second": asyncio.Event()}
         events["first"].set()
         monkeypatch.setattr(reply_stream, "open_teacher", lambda name, *args, **values: Waiting(events[name]))
@@ -55,6 +56,8 @@ def answer(ws, monkeypatch):
             async for _ in stream.events():
                 if stream.picture()["panes"][0]["state"] == DONE and not events["second"].is_set():
                     between()
+                    if stop:
+                        stream.stop()
                     events["second"].set()
             after()
             await running
@@ -64,9 +67,9 @@ def answer(ws, monkeypatch):
         pass
 
     def run(
-        between: Callable[[], object] = nothing, after: Callable[[], object] = nothing
+        between: Callable[[], object] = nothing, after: Callable[[], object] = nothing, *, stop: bool = False
     ) -> tuple[list[chat_rows.Reply], dict]:
-        picture = asyncio.run(asyncio.wait_for(answered(between, after), 60))
+        picture = asyncio.run(asyncio.wait_for(answered(between, after, stop=stop), 60))
         return chat_rows.replies(ws.db, turn, 0), picture
 
     return run
@@ -91,8 +94,9 @@ FAULTS = [
 
 @pytest.mark.parametrize("until", ["between", "after"])
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)
-def test_a_reply_that_could_not_be_stored_is_stored_later(answer, monkeypatch, fault, until):
-    monkeypatch.setattr(reply_stream, "STORE_SECONDS", 60.0)
+@pytest.mark.parametrize("stop", [False, True], ids=["answered", "stopped"])
+def test_a_reply_that_could_not_be_stored_is_stored_later(answer, monkeypatch, fault, until, stop):
+    monkeypatch.setattr(stored_replies, "STORE_SECONDS", 60.0)
     faulty = [True]
     open_workspace = Workspace.open
 
@@ -101,9 +105,9 @@ def test_a_reply_that_could_not_be_stored_is_stored_later(answer, monkeypatch, f
             raise fault
         return open_workspace(folder)
 
-    monkeypatch.setattr(reply_stream.Workspace, "open", opened)
-    replies, _ = answer(**{until: faulty.clear})
-    assert [(reply.state, reply.text) for reply in replies] == [(DONE, "Because.")] * 2
+    monkeypatch.setattr(stored_replies.Workspace, "open", opened)
+    replies, _ = answer(**{until: faulty.clear}, stop=stop)
+    assert [reply.state for reply in replies] == [DONE, STOPPED if stop else DONE] and replies[0].text == "Because."
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)
