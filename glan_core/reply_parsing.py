@@ -72,8 +72,14 @@ class MalformedReply(ValueError):
 
 
 def storable(text: str) -> str:
-    """Replace lone surrogates and NULs, which neither SQLite nor files can store, by replacement characters."""
-    return text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
+    """Join the halves of characters; replace lone ones by question marks and NULs by replacement characters, as neither can be stored."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        text = (
+            text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass").encode("utf-8", "replace").decode()
+        )
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def check_complete(text: str, finish_reason: str | None) -> str:

@@ -175,7 +175,7 @@ class StreamParser:
     def __init__(self, messages: Sequence[Message], secrets: SecretFilter = NO_SECRETS) -> None:
         self._messages, self._secrets, self._shown = messages, secrets, secrets.stream()
         self._rest, self._text, self._reasoning, self._finish, self._usage = b"", "", "", "", None
-        self._thinking = False
+        self._thinking, self._halves = False, ("", "")
         self._index: int | None = None  # of the reply that is read
         self.error: bytes | None = None
         self.done = False
@@ -232,8 +232,10 @@ class StreamParser:
         return next((choice for choice in choices if choice.get("index") in (None, self._index) or self._index is None), None)
 
     def _add(self, text: str, reasoning: str) -> str:
-        """Collect new text and reasoning and return them as one text."""
-        text, reasoning = storable(text), storable(reasoning)
+        """Collect new text and reasoning and return them as one text; the first half of a character waits for the second."""
+        text, half = _without_half(self._halves[0] + text)
+        reasoning, half_of_reasoning = _without_half(self._halves[1] + reasoning)
+        self._halves = (half, half_of_reasoning)
         self._text += text
         self._reasoning += reasoning
         shown = ""
@@ -263,6 +265,15 @@ class StreamParser:
     def partial(self, finish: str) -> Reply:
         """Return what was received so far as a reply with this finish reason."""
         return self._secrets.reply(_reply(self._text, self._reasoning, finish, self._usage, self._messages))
+
+
+def _without_half(text: str) -> tuple[str, str]:
+    """Return a text that can be stored and the first half of a character at its end, '' if there is none.
+
+    Some servers cut a text after each unit of UTF-16, of which an emoji has two.
+    """
+    cut = len(text) - ("\ud800" <= text[-1:] <= "\udbff")
+    return storable(text[:cut]), text[cut:]
 
 
 def _content(content: object) -> tuple[str, str]:

@@ -269,6 +269,7 @@ def test_an_unknown_reason_to_end_is_named():
 
 def test_lone_surrogates_and_nuls_are_replaced():
     assert storable("a\ud83d\0b") == "a?\ufffdb"
+    assert storable("\ud83d\ude00 \ude00\ud83d") == "😀 ??"
     assert storable("日本語 𝔸 \n\t é") == "日本語 𝔸 \n\t é"
 
 

@@ -101,6 +101,17 @@ def test_events_are_read_however_the_network_cuts_them():
         assert text == "Täg zwei" and stream.reply() == Reply("Täg zwei", "stop", 7, 3)
 
 
+@pytest.mark.parametrize("field", ["content", "reasoning_content"])
+def test_a_character_may_come_in_two_halves(field):
+    halves = [
+        {"choices": [{"delta": {field: text}}]} for text in ("Good \ud83d", "\ude00 day", "", "\ud83d", "\ude00\ud83d", " half")
+    ]
+    stream = StreamParser(QUESTION)
+    shown = stream.feed(events(*halves, chunk(None, "stop")))
+    reply = stream.reply()
+    assert shown.removeprefix("<think>") == (reply.text or reply.reasoning) == "Good 😀 day😀? half"
+
+
 def indexed(number: object, content: str, finish: str | None = None) -> dict:
     return {"index": number, "delta": {"content": content}, "finish_reason": finish}
 
