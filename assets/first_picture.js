@@ -1,49 +1,58 @@
 // Shows the rings of Overview while Streamlit's front end starts: the server draws them (pages/components/overview/first_picture.py), and they
-// go when the page has drawn its own. pages/components/shared/asgi_app.py puts this script into the page.
+// go when the page has drawn its own, or the user does anything. pages/components/shared/asgi_app.py puts this script into the page.
 (() => {
-  const LONGEST = 30000, AFTER = 5000;  // milliseconds from its start and from the end of the page's script, after which there is no picture
-  const SIDEBAR = 281.25;  // pixels; its width until the user changes it
-  const found = (selector) => document.querySelector(selector);
+  const LONGEST = 10000;  // milliseconds from the navigation; a page that takes longer has something else to say
+  const SIDEBAR = { usual: 281.25, least: 187.5, most: 562.5 };  // pixels, as Streamlit limits what the user chooses
+  const RINGS = "[data-testid=stEChartsChart] svg path", MESSAGES = "[data-testid=stAlert], [data-testid=stException], [role=dialog]";
+  const page = window.location.pathname;
+  let until = LONGEST, picture = null;
+
+  const stored = (key) => {
+    try { return localStorage.getItem(key) || ""; } catch { return ""; }  // a browser may refuse
+  };
 
   const theme = () => {
-    const chosen = localStorage.getItem("stActiveTheme-/-v2") || "";
+    const chosen = stored("stActiveTheme-/-v2");
     if (/dark/i.test(chosen)) return "dark";
     return /light/i.test(chosen) || !matchMedia("(prefers-color-scheme: dark)").matches ? "light" : "dark";
   };
 
-  const RINGS = "[data-testid=stEChartsChart] svg path", MESSAGES = "[data-testid=stAlert], [data-testid=stException], [role=dialog]";
-  let until = Infinity, began = false;  // whether the script of the page has
-  const over = () => {
-    const state = found("[data-testid=stApp]")?.dataset.testScriptState;
-    if (began && state === "notRunning") until = Math.min(until, performance.now() + AFTER);  // elements appear up to a second later
-    began = began || state === "running";
-    return performance.now() > until || Boolean(found(`${RINGS}, ${MESSAGES}`));
+  const placeBesideSidebar = () => {
+    const sidebar = document.querySelector("[data-testid=stSidebar]");
+    const collapsed = sidebar ? sidebar.dataset.collapsed : stored("stSidebarCollapsed-");
+    const width = Math.min(Math.max(Number.parseInt(stored("sidebarWidth"), 10) || SIDEBAR.usual, SIDEBAR.least), SIDEBAR.most);
+    picture.style.setProperty("--sidebar", collapsed === "true" ? "0px" : `${width}px`);
+    picture.classList.toggle("framed", sidebar !== null);
   };
 
-  const show = (html, colors) => {
-    if (!html || over()) return;
-    const picture = document.createElement("div");
+  const show = (html) => {
+    if (!html || performance.now() > until) return;
+    picture = document.createElement("div");
     picture.id = "glan-first-picture";
     picture.ariaHidden = "true";  // screen readers wait for the page itself
     picture.style.colorScheme = colors;
-    picture.style.setProperty("--sidebar", `${Number.parseInt(localStorage.getItem("sidebarWidth"), 10) || SIDEBAR}px`);
     picture.attachShadow({ mode: "closed" }).innerHTML = html;
+    placeBesideSidebar();
     document.body.append(picture);
-    until = performance.now() + LONGEST;
-    const look = () => {
-      if (over()) return picture.remove();
-      const sidebar = found("[data-testid=stSidebar]");
-      picture.classList.toggle("framed", sidebar !== null);
-      picture.classList.toggle("wide", sidebar?.ariaExpanded === "false");
-      return requestAnimationFrame(look);
-    };
-    look();
+  };
+
+  const end = () => { until = 0; };
+  const watch = () => {
+    if (window.location.pathname !== page || document.querySelector(`${RINGS}, ${MESSAGES}`)) end();
+    if (performance.now() > until) {
+      picture?.remove();
+      return;
+    }
+    if (picture) placeBesideSidebar();
+    requestAnimationFrame(watch);
   };
 
   const asked = new URLSearchParams(window.location.search), colors = theme();
   asked.set("theme", colors);
-  fetch(`/glan/first-picture?${asked}`)
+  for (const action of ["pointerdown", "keydown"]) addEventListener(action, end, { capture: true, once: true });
+  fetch(`/glan/first-picture?${asked}`, { signal: AbortSignal.timeout(LONGEST) })
     .then((answer) => (answer.status === 200 ? answer.text() : ""))
-    .then((html) => show(html, colors))
+    .then(show)
     .catch(() => {});
+  watch();
 })();

@@ -49,13 +49,13 @@ def picture() -> None:
             "View", list(PICTURES), default="Rings", required=True, key="drawn", bind="query-params",
             label_visibility="collapsed",
         )  # fmt: skip
-        begun, center = standings[""].begun, taxonomy_picture.middle(tree)
+        center = taxonomy_picture.middle(tree)
         shown = ALL_NODES
-        if 0 < begun < standings[""].disciplines:
+        if (whole := standings[""]).partly_begun:
             words = {WITH_DATA: "With data", ALL_NODES: "All"}  # labels are part of URLs, so they have no counts
             shown = st.segmented_control(
                 "Disciplines", list(words), default=WITH_DATA, format_func=words.get, required=True, key="shown", bind="query-params",
-                help=f"{number(begun)} of {number(standings[''].disciplines)} disciplines have data.", label_visibility="collapsed",
+                help=f"{number(whole.begun)} of {number(whole.disciplines)} disciplines have data.", label_visibility="collapsed",
             )  # fmt: skip
     frame = coverage_frame(tree, standings, measure, only_begun=shown == WITH_DATA)
     if center not in set(frame["id"]):  # the focus has no data
@@ -89,7 +89,7 @@ def detail() -> None:
         st.markdown(escape(node.description))
     if standing.share is not None:
         share, of = standing.share, "" if standing.disciplines == 1 else " (mean over disciplines)"
-        if 0 < standing.begun < standing.disciplines:  # few started disciplines would not show among many
+        if standing.partly_begun:  # few started disciplines would not show among many
             share = min(1.0, standing.share * standing.disciplines / standing.begun)
             of = f" of the {plural(standing.begun, 'started discipline')}"
         st.progress(share, f"{share:.1%} of the target{of}")

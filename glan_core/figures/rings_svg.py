@@ -75,13 +75,9 @@ def _point(radius: float, angle: float) -> str:
 
 
 def _label(label: dict, radius: float, angle: float) -> str:
-    """Return the text of a sector around a point; turned so that it can be read from left to right."""
-    turn = 0.0
-    if label["rotate"] == "radial":
-        turn = degrees(angle) - 90
-    elif label["rotate"] == "tangential":
-        turn = degrees(angle)
-    turn = (turn + 90) % 180 - 90
+    """Return the text of a sector around a point; turned as ECharts does, so that it is not upside down."""
+    turn = {"radial": degrees(angle) - 90, "tangential": degrees(angle) - 180}.get(label["rotate"], 0.0)
+    turn += 180 * ((turn < -90) - (turn > 90))
     lines, high = label["formatter"].split("\n"), label["lineHeight"]
     spans = "".join(
         f'<tspan x="0" y="{(n - (len(lines) - 1) / 2) * high:.1f}">{escape(line)}</tspan>' for n, line in enumerate(lines)
@@ -93,7 +89,7 @@ def _label(label: dict, radius: float, angle: float) -> str:
 
 
 def _color_bar(children: list[dict]) -> str:
-    """Return the color bar in the lower left corner, as wide as that of the chart."""
+    """Return the color bar, which the page places in the lower left corner."""
     bar, low, high = children
     stops = "".join(
         f'<stop offset="{stop["offset"]:.3f}" stop-color="{stop["color"]}"/>' for stop in bar["style"]["fill"]["colorStops"]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from glan_core.dataset.snapshot_store import list_snapshots
-from glan_core.formatting import number, plural
+from glan_core.formatting import number
 from glan_core.models.tuned_model_store import list_models
 from glan_core.taxonomy.coverage import Coverage
 from glan_core.workspace import Workspace, chat_rows, match_rows, run_rows
@@ -33,14 +33,14 @@ class Step:
         return self.count > 0
 
     @property
-    def state(self) -> str:
-        """What there is: '4,143 pairs', '' if there is nothing yet."""
-        return plural(self.count, self.one, self.many) if self.done else ""
+    def noun(self) -> str:
+        """What the count is of: 'pairs'."""
+        return self.one if self.count == 1 else self.many
 
     @property
-    def words(self) -> str:
-        """The same with the number in bold Markdown."""
-        return f"**{number(self.count)}** {self.one if self.count == 1 else self.many}"
+    def state(self) -> str:
+        """What there is: '4,143 pairs', '' if there is nothing yet."""
+        return f"{number(self.count)} {self.noun}" if self.done else ""
 
 
 def journey(ws: Workspace, whole: Coverage) -> list[Step]:

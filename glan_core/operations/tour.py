@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from glan_core import access
 from glan_core.teachers.connections import file_path
+from glan_core.workspace import Workspace
 
 SEEN = "tour-seen"  # empty file in the user's configuration folder
 
@@ -55,6 +56,16 @@ STOPS = (
         "their intervals on Evaluate.",
     ),
 )  # fmt: skip
+
+
+def position(at: int) -> str:
+    """Return where in the tour a stop is, by its index: 'stop 1 of 6 of the tour'."""
+    return f"stop {at + 1} of {len(STOPS)} of the tour"
+
+
+def is_offered(ws: Workspace) -> bool:
+    """Return whether the tour begins at the visit of a workspace: at the first one of a demo."""
+    return bool(ws.metadata("demo")) and not is_seen()
 
 
 def is_seen() -> bool:

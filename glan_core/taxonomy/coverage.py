@@ -57,6 +57,11 @@ class Coverage:
     last_at: float | None = None
 
     @property
+    def partly_begun(self) -> bool:
+        """Whether some of the disciplines have subjects and others have none."""
+        return 0 < self.begun < self.disciplines
+
+    @property
     def cost(self) -> str:
         """Cost of the calls, such as '$1.20' or 'price unknown'."""
         return spent(self.counts["cost_usd"], unpriced=self.counts["unpriced"] > 0)

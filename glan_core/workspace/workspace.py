@@ -22,6 +22,7 @@ from glan_core.workspace.migration import migrate
 FILE = "glan.sqlite"
 UNFINISHED = ".unfinished"  # subfolder in which the initial content is prepared
 BUSY_MS = 30_000
+LOCKED_MS = 200  # for reads that rather fail than wait
 # Executions for which a connection keeps an unused statement. With the default of 100, a run would parse the statements for questions anew in
 # each transaction, because those for answers are executed in between.
 STATEMENTS = 300
@@ -203,15 +204,17 @@ class Workspace:
 
     @classmethod
     def open_to_read(cls, folder: Path) -> "Workspace":
-        """Open an existing workspace without changing anything, for reads that need not wait for a migration.
+        """Open an existing workspace for reads that fail rather than wait: for a migration, or for a process that locks the database.
 
         Raises:
-            WorkspaceError: If the folder has no workspace of this release's schema, or it cannot be read.
+            WorkspaceError: If the folder has no workspace of this release's schema.
+            DatabaseError: If the database is damaged or locked.
         """
         file = folder / FILE
         check_file(file)
         ws = cls(folder, read_only=True)
         try:
+            ws.db.set_busy_timeout(LOCKED_MS)
             if ws.db.pragma("user_version") < len(schema.MIGRATIONS):
                 raise WorkspaceError(f"{folder} must be migrated first.")
             refuse_program(file, ws.db)

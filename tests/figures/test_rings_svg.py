@@ -15,7 +15,6 @@ from glan_core.taxonomy import coverage, tree_editing
 from glan_core.workspace import call_rows
 
 HEIGHT = 620
-SVG = {"svg": "svg"}
 
 
 def drawn(svg: str) -> tuple[ElementTree.Element, ElementTree.Element]:
@@ -41,16 +40,20 @@ def test_every_part_of_the_chart_is_a_sector_with_its_color_and_label(ws, style)
     assert texts == [label for label in chart_labels(chart) if label is not None] and "All knowledge" in texts[0].replace(
         "\n", " "
     )
+    labels = [one["label"] for one in chart_items(chart) if one["label"]["show"]]
+    assert [(one.get("fill"), float(one.get("font-size"))) for one in rings.findall("text")] == [
+        (label["color"], label["fontSize"]) for label in labels
+    ]
     assert [stop.get("stop-color") for stop in bar.iter("stop")] == list(style.ramp)
     assert [one.text for one in bar.findall("text")] == ["0%", "100%"]
 
 
-def sector(item: dict, *, inner: str = "0%", outer: str = "100%", children: tuple = ()) -> dict:
+def around(*parts: dict) -> dict:
     """Return an option of a center of half the radius with these parts around it."""
     bar = {"style": {"fill": {"colorStops": []}}}
     text = {"style": {"x": 0, "y": 0, "fontSize": 11, "fill": "#000000", "text": ""}}
     levels = [{}, {"r0": "0%", "r": "50%"}, {"r0": "50%", "r": "100%"}]
-    return {"series": [{"data": [item], "levels": levels}], "graphic": [{"children": [bar, text, text]}]}
+    return {"series": [{"data": [item(children=list(parts))], "levels": levels}], "graphic": [{"children": [bar, text, text]}]}
 
 
 def item(**values) -> dict:
@@ -59,7 +62,7 @@ def item(**values) -> dict:
 
 
 def paths(*sizes: int) -> list[str]:
-    rings, _ = drawn(rings_svg(sector(item(children=[item(value=size) for size in sizes])), 200))
+    rings, _ = drawn(rings_svg(around(*(item(value=size) for size in sizes)), 200))
     return [one.get("d") for one in rings.findall("path")][1:]
 
 
@@ -81,12 +84,12 @@ def test_a_part_alone_in_its_ring_is_a_whole_ring():
     ("sizes", "turn", "angles"),
     [
         ((1, 1, 1, 1), "tangential", [45, -45, 45, -45]), ((1, 1, 1, 1), "radial", [-45, 45, -45, 45]), ((1, 1, 1, 1), 0, [0, 0, 0, 0]),
-        ((1, 1), "radial", [0, 0]),
+        ((1, 1), "radial", [0, 0]), ((1, 1), "tangential", [-90, 90]), ((1, 2, 1), "radial", [-45, 90, 45]), ((1, 2, 1), "tangential", [45, 0, -45]),
     ],
 )  # fmt: skip
 def test_labels_are_turned_so_that_they_are_not_upside_down(sizes, turn, angles):
     label = {"show": True, "formatter": "Law", "fontSize": 12, "rotate": turn, "lineHeight": 14, "color": "#000000"}
-    rings, _ = drawn(rings_svg(sector(item(children=[item(value=size, label=label) for size in sizes])), 200))
+    rings, _ = drawn(rings_svg(around(*(item(value=size, label=label) for size in sizes)), 200))
     turned = [float(re.search(r"rotate\((.+?)\)", one.get("transform"))[1]) for one in rings.findall("text")]
     assert turned == angles
 
@@ -100,7 +103,7 @@ def test_the_lines_of_a_label_are_around_the_middle_of_its_sector():
         "lineHeight": 14,
         "color": "#000000",
     }
-    rings, _ = drawn(rings_svg(sector(item(children=[item(value=1, label=label), item(value=1)])), 200))
+    rings, _ = drawn(rings_svg(around(item(value=1, label=label), item(value=1)), 200))
     (text,) = rings.findall("text")
     assert text.get("transform").startswith("translate(75.00 -0.00)"), "three o'clock, in the middle of its ring"
     assert [(span.text, float(span.get("y"))) for span in text] == [("Law and", -14), ("public", 0), ("service", 14)]

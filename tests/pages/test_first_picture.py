@@ -1,14 +1,20 @@
 """The first picture of Overview: what the page says, in HTML, without changing or waiting for anything."""
 
+import re
 import sqlite3
+import time
 from html import unescape
 
+import apsw
 import pytest
 from starlette.testclient import TestClient
-from support.studio_app import Studio
+from support.studio_app import Studio, add_run
 
+from glan_core.figures.coverage import coverage_frame, shade_colors
+from glan_core.figures.style import DARK, LIGHT
 from glan_core.roles import AUTH_FILE
 from glan_core.taxonomy import tree_editing
+from glan_core.taxonomy.coverage import coverage_by_node
 from glan_core.workspace import Workspace
 from glan_core.workspace.workspace import FILE
 from pages.components.overview.first_picture import first_picture
@@ -36,9 +42,9 @@ def test_it_says_what_the_page_says(demo_ws, client):
     assert answer.headers["cache-control"] == "no-store" and "Music" in answer.text and "<small>demo</small>" in answer.text
 
 
-def test_each_theme_has_its_colors(demo_ws):
-    light, dark, unknown = (first_picture(demo_ws.folder, theme) for theme in ("light", "dark", ""))
-    assert light != dark and unknown == light
+def test_each_theme_has_its_colors(demo_ws, client):
+    light, dark, unknown = (client.get(ADDRESS, params={"theme": theme}).text for theme in ("light", "dark", ""))
+    assert LIGHT.ramp[3] in light and DARK.ramp[3] in dark and unknown == light
 
 
 def test_a_workspace_without_data_has_rings_and_no_steps(starter_ws):
@@ -46,10 +52,11 @@ def test_a_workspace_without_data_has_rings_and_no_steps(starter_ws):
     assert '<div class="steps">' not in html and "0 of 126 disciplines started" in html and "<small>" not in html
 
 
-def test_the_tour_has_its_place_until_it_was_seen(demo_ws, monkeypatch, tmp_path):
+def test_the_tour_has_its_place_until_it_was_seen(demo_ws, starter_ws, monkeypatch, tmp_path):
     assert '<section class="tour">' not in first_picture(demo_ws.folder, "light")
     monkeypatch.setenv("GLAN_CONFIG_HOME", str(tmp_path / "new"))
     assert '<section class="tour">' in first_picture(demo_ws.folder, "light")
+    assert '<section class="tour">' not in first_picture(starter_ws.folder, "light")
 
 
 def test_without_a_name_it_is_the_workspace_that_the_page_opens(demo_ws, client, monkeypatch):
@@ -110,6 +117,72 @@ def test_only_overview_asks_for_it(client):
 def test_with_sign_in_strangers_get_none(demo_ws, client, monkeypatch):
     monkeypatch.setenv(AUTH_FILE, str(demo_ws.folder / "no-file"))
     monkeypatch.setattr(asgi_app.sign_in, "is_admitted_request", lambda request: False)
-    assert client.get(ADDRESS).status_code == 401
+    assert client.get(ADDRESS, params={"workspace": demo_ws.folder.name}).status_code == 204
     monkeypatch.setattr(asgi_app.sign_in, "is_admitted_request", lambda request: True)
     assert client.get(ADDRESS, params={"workspace": demo_ws.folder.name}).status_code == 200
+
+
+def test_where_some_disciplines_have_data_only_these_are_drawn(demo_ws, starter_ws):
+    some, none = first_picture(demo_ws.folder, "light"), first_picture(starter_ws.folder, "light")
+    assert (some.count("<path"), 'class="disciplines"' in some.replace("'", '"')) == (rings_of(demo_ws, only_begun=True), True)
+    assert (none.count("<path"), 'class="disciplines"' in none.replace("'", '"')) == (
+        rings_of(starter_ws, only_begun=False),
+        False,
+    )
+
+
+def rings_of(ws: Workspace, *, only_begun: bool) -> int:
+    tree = tree_editing.tree(ws)
+    return len(coverage_frame(tree, coverage_by_node(ws, tree), only_begun=only_begun))
+
+
+def test_it_is_colored_by_the_measure_that_the_page_begins_with(demo_ws):
+    tree = tree_editing.tree(demo_ws)
+    frame = coverage_frame(tree, coverage_by_node(demo_ws, tree), "share", only_begun=True)
+    colors = re.findall(r'<path [^>]*fill="(#\w+)"', first_picture(demo_ws.folder, "dark"))
+    assert sorted(colors) == sorted(shade_colors(frame, DARK)) and Studio().app.selectbox(key="measure").value == "share"
+
+
+def test_live_runs_have_their_place(demo_ws):
+    assert '<div class="run">' not in first_picture(demo_ws.folder, "light")
+    add_run(demo_ws, "running", "Law")
+    assert first_picture(demo_ws.folder, "light").count('<div class="run">') == 1
+
+
+def test_its_connection_reads_and_is_closed(demo_ws, monkeypatch):
+    opened = []
+    connect = Workspace.open_to_read.__func__
+
+    def noted(folder) -> Workspace:
+        ws = connect(Workspace, folder)
+        opened.append(ws.db)
+        assert ws.db.readonly("main")
+        return ws
+
+    monkeypatch.setattr(Workspace, "open_to_read", noted)
+    assert first_picture(demo_ws.folder, "light")
+    (connection,) = opened
+    with pytest.raises(apsw.ConnectionClosedError):
+        connection.execute("SELECT 1")
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["UPDATE nodes SET parent_id = id WHERE id = 'music'", "UPDATE nodes SET parent_id = 'nowhere' WHERE id = 'music'",
+     "UPDATE nodes SET name = x'00ff' WHERE id = 'music'", "UPDATE meta SET value = '{' WHERE key = 'demo'",
+     "CREATE TRIGGER one AFTER UPDATE ON meta BEGIN SELECT 1; END"],
+)  # fmt: skip
+def test_of_a_database_with_damaged_rows_or_programs_there_is_none(demo_ws, client, caplog, change):
+    demo_ws.db.execute("PRAGMA foreign_keys = OFF")
+    demo_ws.db.execute(change)
+    assert client.get(ADDRESS, params={"workspace": demo_ws.folder.name}).status_code == 204
+    assert not [record for record in caplog.records if record.levelname not in ("DEBUG", "INFO")]
+
+
+def test_a_locked_database_is_not_waited_for(demo_ws):
+    demo_ws.db.pragma("journal_mode", "delete")
+    demo_ws.db.execute("BEGIN EXCLUSIVE")
+    start = time.monotonic()
+    assert first_picture(demo_ws.folder, "light") == ""
+    assert time.monotonic() - start < 10, "writers wait for 30 s"
+    demo_ws.db.execute("ROLLBACK")

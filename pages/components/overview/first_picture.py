@@ -1,55 +1,61 @@
 """The first picture of Overview: its title, state and rings as HTML, which first_picture.js shows while Streamlit's front end starts."""
 
+import logging
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from glan_core.errors import GlanError
 from glan_core.figures.coverage import HEIGHT, MEASURES, coverage_frame, coverage_rings
 from glan_core.figures.rings_svg import rings_svg
 from glan_core.figures.style import style
+from glan_core.formatting import number
 from glan_core.operations.journey import Step, journey
-from glan_core.operations.tour import STOPS, is_seen
+from glan_core.operations.tour import STOPS, is_offered, position
 from glan_core.resources import ASSETS
+from glan_core.runs.states import state_of
 from glan_core.taxonomy import tree_editing
-from glan_core.taxonomy.coverage import coverage_by_node, coverage_sentence
-from glan_core.workspace import DatabaseError, Workspace
+from glan_core.taxonomy.coverage import Coverage, coverage_by_node, coverage_sentence
+from glan_core.workspace import Workspace, run_rows
+from glan_core.workspace.run_rows import LIVE
 
 
 def first_picture(folder: Path, theme: str) -> str:
-    """Return the HTML of the first picture of a workspace; '' if its taxonomy is empty or it must be migrated or repaired first.
+    """Return the HTML of the first picture of a workspace.
 
     Args:
-        folder: The workspace, which is only read.
+        folder: The workspace, whose content is only read.
         theme: 'light' or 'dark'.
+
+    Returns:
+        The HTML; '' if the taxonomy is empty, or if the workspace must be migrated, is locked or is damaged.
     """
     try:
         ws = Workspace.open_to_read(folder)
-    except (GlanError, DatabaseError):
-        return ""  # the page says what is wrong
-    try:
-        return _html(ws, theme)
-    except (GlanError, DatabaseError, UnicodeDecodeError):
+        try:
+            return _html(ws, theme)
+        finally:
+            ws.close()
+    except Exception:  # the page itself says what is wrong
+        logging.getLogger(__name__).debug("There is no first picture of %s.", folder, exc_info=True)
         return ""
-    finally:
-        ws.close()
 
 
 def _html(ws: Workspace, theme: str) -> str:
     tree = tree_editing.tree(ws)
     standings = coverage_by_node(ws, tree)
-    whole, measure = standings[""], next(iter(MEASURES))
+    whole, measure, demo = standings[""], next(iter(MEASURES)), bool(ws.metadata("demo"))
     if not whole.disciplines:
         return ""
-    frame = coverage_frame(tree, standings, measure, only_begun=0 < whole.begun < whole.disciplines)
+    frame = coverage_frame(tree, standings, measure, only_begun=whole.partly_begun)
     rings = rings_svg(coverage_rings(frame, measure, style(theme)), HEIGHT)
-    demo = bool(ws.metadata("demo"))
+    live = [run for run in run_rows.live_runs(ws.db) if state_of(run) in LIVE]
     parts = [
         f"<h1>Overview {'<small>demo</small>' if demo else ''}</h1>",
         f"<p>{escape(coverage_sentence(standings, '', demo=demo))}</p>",
-        _tour() if demo and not is_seen() else "",
+        _tour() if is_offered(ws) else "",
+        '<div class="run"></div>' * len(live),
         _steps(journey(ws, whole)) if whole.counts["pairs"] else "",
-        '<div class="controls"></div>',
+        _controls(whole),
         f'<div class="rings">{rings}</div>',
     ]
     styles = (ASSETS / "first_picture.css").read_text("utf-8")
@@ -59,10 +65,16 @@ def _html(ws: Workspace, theme: str) -> str:
 def _tour() -> str:
     """Return the card of the tour as the page draws it, without its buttons."""
     stop = STOPS[0]
-    return f'<section class="tour"><b>{escape(stop.title)}</b> · stop 1 of {len(STOPS)} of the tour<p>{escape(stop.text)}</p></section>'
+    return f'<section class="tour"><b>{escape(stop.title)}</b> · {position(0)}<p>{escape(stop.text)}</p></section>'
 
 
 def _steps(steps: Sequence[Step]) -> str:
     """Return the line of what the workspace has made so far."""
-    made = [step.state.split(" ", 1) for step in steps if step.done]
-    return f'<div class="steps">{"".join(f"<span><b>{count}</b> {escape(what)}</span>" for count, what in made)}</div>'
+    made = "".join(f"<span><b>{number(step.count)}</b> {escape(step.noun)}</span>" for step in steps if step.done)
+    return f'<div class="steps">{made}</div>'
+
+
+def _controls(whole: Coverage) -> str:
+    """Return the places of the controls above the picture."""
+    names = ["measure", "view", *(["disciplines"] if whole.partly_begun else [])]
+    return f'<div class="controls">{"".join(f"<span class={name!r}></span>" for name in names)}</div>'

@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from glan_core.formatting import number
 from glan_core.operations.journey import Step
 from pages.components.shared import url_state
 
@@ -11,6 +12,9 @@ def strip(steps: list[Step]) -> None:
     with st.container(horizontal=True, gap="small", key="made"):
         for step in steps:
             if step.done and st.button(
-                step.words, key=f"made_{step.title}", type="tertiary", help=f"Open {step.title.lower()}"
+                f"**{number(step.count)}** {step.noun}",
+                key=f"made_{step.title}",
+                type="tertiary",
+                help=f"Open {step.title.lower()}",
             ):
                 url_state.open_page(step.page)

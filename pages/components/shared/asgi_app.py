@@ -60,13 +60,13 @@ PAGES = [f"/{page.stem}" for page in sorted((STUDIO / "pages").glob("[a-z]*.py")
 def _refusal(scope: Scope) -> PlainTextResponse | None:
     """Return the response that refuses a request outside of sessions, None if it is allowed.
 
-    A read-only studio takes no uploads. With sign-in, uploads, metrics and the first picture are refused to those who are not signed in.
+    A read-only studio takes no uploads. With sign-in, uploads and metrics are refused to those who are not signed in.
     """
     path = scope.get("path", "") if scope["type"] == "http" else ""
     upload = path.startswith("/_stcore/upload_file")
     if upload and os.environ.get(access.READ_ONLY):
         return PlainTextResponse("This studio is read-only.\n", 403)
-    guarded = upload or path.startswith(("/_stcore/metrics", "/glan/first-picture"))
+    guarded = upload or path.startswith("/_stcore/metrics")
     if guarded and sign_in.is_required() and not sign_in.is_admitted_request(Request(scope)):
         return PlainTextResponse("Sign in first.\n", 401)
     return None
@@ -118,21 +118,24 @@ async def index(request: Request) -> HTMLResponse:
 
 
 async def first_picture(request: Request) -> Response:
-    """Serve the first picture of Overview for a workspace of the home folder; nothing if the address asks for another view of it."""
+    """Serve the first picture of Overview for a workspace of the home folder; nothing for another view of it, or to strangers."""
     asked = dict(request.query_params)
     theme, name = asked.pop("theme", ""), asked.pop("workspace", "")
-    html = "" if asked else await run_in_threadpool(_first_picture, name, theme)
+    refused = bool(asked) or (sign_in.is_required() and not sign_in.is_admitted_request(request))
+    html = "" if refused else await run_in_threadpool(_first_picture, name, theme)
     return HTMLResponse(html, 200 if html else 204, headers={"Cache-Control": "no-store"})
 
 
 def _first_picture(name: str, theme: str) -> str:
-    from pages.components.overview.first_picture import (
-        first_picture,
-    )  # takes a second, for which the server does not wait at its start
-
     found = {folder.name: folder for folder in find_workspaces(workspace_home())}
     folder = found.get(name or (first_name(list(found)) if found else ""))
-    return first_picture(folder, theme) if folder else ""
+    if folder is None:
+        return ""
+    from pages.components.overview import (
+        first_picture,
+    )  # its imports take a second, for which the server does not wait when it starts
+
+    return first_picture.first_picture(folder, theme)
 
 
 @asynccontextmanager

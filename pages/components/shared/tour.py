@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from glan_core.operations.tour import STOPS, is_seen, set_seen
+from glan_core.operations.tour import STOPS, is_offered, position, set_seen
 from glan_core.workspace import Workspace
 from pages.components.shared import url_state
 
@@ -18,7 +18,7 @@ def card(ws: Workspace, page: str) -> None:
     """
     state = st.session_state
     if AT not in state:
-        state[AT] = 0 if ws.metadata("demo") and not is_seen() else None
+        state[AT] = 0 if is_offered(ws) else None
     if (target := state.pop("tour_page", None)) is not None:
         url_state.open_page(target)
     at = state[AT]
@@ -26,7 +26,7 @@ def card(ws: Workspace, page: str) -> None:
         return
     stop = STOPS[at]
     with st.container(border=True, key="tour", gap="xsmall"):
-        st.markdown(f"**{stop.title}** :gray[· stop {at + 1} of {len(STOPS)} of the tour]")
+        st.markdown(f"**{stop.title}** :gray[· {position(at)}]")
         st.markdown(stop.text)
         with st.container(horizontal=True, gap="small"):
             if at + 1 < len(STOPS):
