@@ -31,7 +31,8 @@ def rings_svg(option: dict, height: int) -> str:
 
 def _radii(level: dict, height: int) -> tuple[float, float]:
     """Return inner and outer radius of a ring in pixels, which ECharts takes as percent of half the height."""
-    return tuple(float(level[key].rstrip("%")) / 100 * height / 2 for key in ("r0", "r"))  # type: ignore[return-value]
+    inner, outer = (float(level[key].rstrip("%")) / 100 * height / 2 for key in ("r0", "r"))
+    return inner, outer
 
 
 def _size(item: dict) -> int:

@@ -131,9 +131,8 @@ def _first_picture(name: str, theme: str) -> str:
     folder = found.get(name or (first_name(list(found)) if found else ""))
     if folder is None:
         return ""
-    from pages.components.overview import (
-        first_picture,
-    )  # its imports take a second, for which the server does not wait when it starts
+    # Imports that take a second, for which the server does not wait when it starts.
+    from pages.components.overview import first_picture
 
     return first_picture.first_picture(folder, theme)
 
