@@ -177,6 +177,7 @@ def test_a_lost_response_says_why(part, why):
     with_server(test, [part, None])
 
 
+@pytest.mark.long
 def test_interim_responses_keep_a_request_from_the_idle_timeout():
     async def test(client, server):
         assert (await client.request(server.url, b"{}", most=MOST)).body == b"OK"  # after twice the timeout
@@ -184,6 +185,7 @@ def test_interim_responses_keep_a_request_from_the_idle_timeout():
     with_server(test, [*[b"HTTP/1.1 102 Processing\r\n\r\n", 0.25] * 8, OK], idle=1)
 
 
+@pytest.mark.long
 def test_the_idle_timeout_counts_from_the_last_part_of_each_response():
     async def test(client, server):
         slow = client.request(server.url, b"{}", most=MOST)

@@ -115,6 +115,7 @@ def test_processes_end_with_the_one_that_started_them(tmp_path):
     assert all(wait_until_ended(pid, 30) for pid in pids)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["decontaminate", "dedup", "filter"])
 def test_checks_find_the_same_with_processes(new_workspace, monkeypatch, tmp_path, kind):
     texts = homework_rows.texts

@@ -129,6 +129,7 @@ def test_a_zombie_of_the_page_server_neither_holds_memory_nor_blocks_the_release
         assert time.monotonic() - started < server_client.KILL_SECONDS and server_client.memory_in_use() == 0
 
 
+@pytest.mark.long
 def test_the_memory_of_a_running_model_server_counts_as_available_for_training(runtime):
     with parent(PAGE) as pid:
         assert server_client.memory_in_use() > 10_000_000

@@ -38,6 +38,7 @@ def refused(capsys, argv: list[str]) -> str:
     return told.err
 
 
+@pytest.mark.long
 def test_a_plan_says_what_is_read_and_loads_nothing(probed, ws, words, capsys):
     out = said(capsys, words("--sample", "5", "--plan"))
     assert "training split" in out and "answer tokens, given the question" in out and "Models: crammed, other." in out
@@ -46,6 +47,7 @@ def test_a_plan_says_what_is_read_and_loads_nothing(probed, ws, words, capsys):
     assert not run_rows.runs(ws.db)
 
 
+@pytest.mark.long
 def test_it_measures_says_what_that_means_and_shows_it_again(probed, ws, words, capsys):
     out = said(capsys, words("--alike", str(probed / "alike.jsonl"), "--name", "codes"))
     assert (

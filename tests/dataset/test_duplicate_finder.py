@@ -294,6 +294,7 @@ def test_questions_are_compared_where_compiled_code_cannot_be_cached(tmp_path):
     assert list(tmp_path.iterdir()) == [], "the temporary cache is deleted at the end"
 
 
+@pytest.mark.long
 def test_results_do_not_depend_on_the_hash_seed_of_the_process():
     code = (
         "from glan_core.dataset.duplicate_finder import find_duplicates\n"

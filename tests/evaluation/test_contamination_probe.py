@@ -58,6 +58,7 @@ def plain_losses(folder, rows: list[dict], covers: str = "answer") -> list[float
 # ------------------------------------------------------------------------------------------------- what it says
 
 
+@pytest.mark.long
 def test_a_memorised_train_split_shows_a_large_delta_and_one_not_seen_shows_none(probed, ws):
     alike = {"source": str(probed / "alike.jsonl")}
     rows = measured(ws, asked(probed, "crammed", "other", "fresh", alike=alike))
@@ -121,6 +122,7 @@ def test_the_interval_covers_what_it_should_and_is_the_same_again():
 # ------------------------------------------------------------------------------------------------- which weights
 
 
+@pytest.mark.long
 def test_a_base_is_measured_without_the_adapter_and_the_adapter_with_it(probed, ws):
     import torch
     from peft import PeftModel

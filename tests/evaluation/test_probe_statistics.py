@@ -211,6 +211,7 @@ def test_a_probe_of_other_weights_or_tokens_is_not_the_known_one(ws, probe, key)
     assert probe()[0].startswith("Probed sums with 1 model: ") and len(probe_rows.probes(ws.db)) == 2
 
 
+@pytest.mark.long
 def test_a_known_probe_is_shown_as_the_latest(ws, probe):
     probe("local:mine")
     probe("local:other")

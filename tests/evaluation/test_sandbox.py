@@ -289,6 +289,7 @@ def unproved():
     runner.prove.cache_clear()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("lost", "why"),
     [

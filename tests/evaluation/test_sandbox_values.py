@@ -172,6 +172,7 @@ MBPP = {  # right programs in the style of MBPP's, with tests as there
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", MBPP)
 def test_right_programs_pass_and_stubs_fail(name):
     program, tests = MBPP[name]

@@ -87,6 +87,7 @@ def test_a_study_whose_run_failed_says_which_and_goes_on_from_there(taught, inli
     assert resume_run(taught, done.id).state == "finished" and numbers == [inline[-1]]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("wish", "state"), [("pause", "paused"), ("cancel", "cancelled")])
 @pytest.mark.parametrize("at_work", [True, False], ids=["running", "queued"])
 def test_who_pauses_or_cancels_a_study_does_so_to_the_run_at_work(taught, monkeypatch, wish, state, at_work):

@@ -211,6 +211,7 @@ def test_errors_of_each_endpoint_are_repeated_and_nothing_is_submitted_twice(
     assert server.submitted == {"files": 6, "batches": 6}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("value", ["\ud800", "a\x00b", "\x1b[31mred", "line\nbreak", "x" * 1000, ["a"], 5])
 @pytest.mark.parametrize(("name", "field"), [("POST /files", "id"), ("POST /batches", "id"), ("GET /batches/ID", "status")])
 def test_ids_and_statuses_that_are_none_end_in_a_sentence(ws, in_batches, server, monkeypatch, name, field, value):

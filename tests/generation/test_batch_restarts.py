@@ -75,6 +75,7 @@ def expected(new_workspace, settings):
     return content(ws, teachers=False)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(6))
 def test_a_run_that_is_killed_again_and_again_pays_each_request_once(new_workspace, settings, server, kills, expected, seed):
     rng, ws = random.Random(seed), new_workspace()

@@ -269,6 +269,7 @@ def test_the_basis_says_what_is_estimated(ws):
 # ----------------------------------------------------------------------------------------------------------------- trials
 
 
+@pytest.mark.long
 @pytest.mark.processes
 def test_plans_hold_in_runs_of_the_scripted_teacher_over_http(new_workspace, monkeypatch):
     """benchmarks/estimates.py draws more settings; the time depends on the load of the machine, so only its width is checked."""

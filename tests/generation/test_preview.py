@@ -323,6 +323,7 @@ def test_a_preview_is_stopped_and_gone_on_with(ws):
     assert preview.read(ws, "virology").whole
 
 
+@pytest.mark.long
 def test_a_preview_whose_process_is_gone_is_lost_and_shows_nothing_as_being_written(ws):
     with Served(latency_ms=60_000) as endpoint:
         preview.start(ws, draft(ws), TeacherSettings(teacher="openai:scripted", base_url=endpoint.url))

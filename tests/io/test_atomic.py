@@ -96,6 +96,7 @@ def test_files_of_another_workspace_are_protected(filled, new_workspace):
     check_output(filled, other.folder / "exports" / "x.jsonl")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "content", [b"precious", b'{"text": "a row of somebody"}\n', b"[1, 2]\n", b"PAR1 and no more", b"SQLite format 3\0"]
 )
@@ -108,6 +109,7 @@ def test_only_an_earlier_output_of_the_same_kind_is_replaced(filled, tmp_path, c
         file.unlink()
 
 
+@pytest.mark.long
 def test_earlier_outputs_are_replaced_and_those_of_another_kind_are_not(filled, tmp_path, capsys):
     again = [words for words, _ in commands(str(filled.folder))[:7] if "--detach" not in words]
     places = [str(tmp_path / f"out-{n}{'.yaml' if 'taxonomy' in words else ''}") for n, words in enumerate(again)]

@@ -131,6 +131,7 @@ def test_a_seed_repeats_an_answer_whoever_is_asked_beside_it(talking, models_ws)
     assert beside[2] == alone[0]
 
 
+@pytest.mark.long
 def test_a_pane_that_can_not_answer_says_why_and_the_others_answer(talking, models_ws, tmp_path):
     short = make_base(tmp_path / "short", positions=16)
     panes = [

@@ -53,6 +53,7 @@ def endpoint_of(monkeypatch):
         server.server_close()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "body",
     [b"<html>Sign in</html>", b"null", b"[]", b"3", b'{"data": null}', b'{"data": [3]}', b'{"data"', b"\xff", b"[" * 99999],

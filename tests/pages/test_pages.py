@@ -33,6 +33,7 @@ def test_the_home_folder_may_be_missing(home):
     assert shown.fine and "No workspace in" in shown.said
 
 
+@pytest.mark.long
 def test_a_new_workspace_is_opened_at_once(home):
     shown = Studio()
     shown.press("Create workspace")
@@ -101,6 +102,7 @@ STARTER = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("page", STARTER)
 def test_a_taxonomy_without_data(starter_ws, page):
     shown = Studio(page)
@@ -132,6 +134,7 @@ def test_the_demo_workspace_says_that_it_is_one(demo_ws, page):
     assert "gray-badge[demo]" in shown.said
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("page", PAGES)
 def test_a_read_only_workspace_says_so_once_and_offers_no_change(demo_ws, page, monkeypatch):
     demo_ws.close()
@@ -217,6 +220,7 @@ def test_another_workspace_can_be_chosen_where_one_is_damaged(home, demo_made):
     assert "0 of 126 disciplines started" in shown.said
 
 
+@pytest.mark.long
 def test_names_that_hold_markup_are_shown_as_they_are(home):
     ws = Workspace.create(home / "odd")
     name = "A*b*c $x$ and $y$ :red[hot] <b>#1</b> [link](http://x)"
@@ -247,6 +251,7 @@ def test_damage_that_shows_only_in_reading_is_told_too(home, demo_made, page):
 # ------------------------------------------------------------------------------------------------------ workspace and focus
 
 
+@pytest.mark.long
 def test_a_link_opens_its_workspace_and_focus_on_every_page(home, demo_ws, starter_ws):
     for page in PAGES:
         shown = Studio(page, workspace="demo", focus="music")

@@ -115,6 +115,7 @@ def test_another_try_replaces_the_preview(demo_ws, at_once):
     assert dialog_says(shown, "Question 3") and [waiting.begun_at > first for waiting in preview.pending(demo_ws)] == [True]
 
 
+@pytest.mark.long
 def test_an_empty_discipline_in_focus_is_offered_and_gets_no_second_node(demo_ws, at_once):
     nodes = len(taxonomy_rows.nodes(demo_ws.db))
     shown = opened(focus="physics")
@@ -220,6 +221,7 @@ def test_a_lost_process_is_told_and_can_be_tried_again(demo_ws, never, monkeypat
     assert dialog_says(shown, "Worker lost (no heartbeat).") and "Retry" in shown.labels()
 
 
+@pytest.mark.long
 def test_every_part_can_be_edited_before_it_is_accepted(demo_ws, at_once):
     shown = described().press("Generate preview").press("Edit")
     assert dialog_says(shown, "Class sessions and key concepts")
@@ -260,6 +262,7 @@ def test_a_running_preview_takes_its_time_and_the_page_follows(demo_ws):
     assert dialog_says(shown, "Question 3")
 
 
+@pytest.mark.long
 def test_a_discipline_that_somebody_added_meanwhile_is_accepted_into_it_or_refused_in_words(demo_ws, at_once):
     shown = described().press("Generate preview")
     tree_editing.remove(demo_ws, "natural-sciences", "Eve")

@@ -105,6 +105,7 @@ def test_the_papers_scores_stand_beside_when_asked(ws):
     assert "WizardMath v1.1" in shown.app.get("plotly_chart")[0].proto.spec
 
 
+@pytest.mark.long
 def test_mmlu_by_its_groups_and_bbh_by_task(ws):
     put_scores(ws)
     shown = bench()

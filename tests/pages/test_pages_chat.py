@@ -203,6 +203,7 @@ def test_a_held_out_question_is_asked_with_its_reference_at_hand(tuned_ws):
     assert "Validation questions" in shown.said and ("Music" in shown.said or "holds nothing out in the focus" in shown.said)
 
 
+@pytest.mark.long
 def test_what_taught_it_this_shows_training_rows_with_their_place_and_leads_to_them(tuned_ws):
     from glan_core.dataset.snapshot_store import read_snapshot
 
@@ -226,6 +227,7 @@ def test_only_replies_of_tuned_models_have_training_rows(tuned_ws):
     assert [of(model) for model in ("base:tuned", "tuned:removed", "scripted", "local:tuned")] == [None] * 4
 
 
+@pytest.mark.long
 def test_conversations_are_found_renamed_and_removed(tuned_ws):
     shown = ask(Studio("chat", models="tuned:tuned"), "about rings")
     press(shown, "talk_new")

@@ -81,6 +81,7 @@ def test_a_model_has_settings_of_its_own_and_the_request_uses_them(tuned_ws):
     assert "temperature 1.5, top-p 0.95, top-k 7, repetition penalty 1.3, seed" in hints and "greedy, seed" in hints
 
 
+@pytest.mark.long
 def test_own_settings_are_kept_per_model_and_stored_with_the_conversation(tuned_ws):
     shown = own_settings(choose(Studio("chat", models=SIDE_BY_SIDE), talk_max_tokens=6), max_tokens=4)
     choose(shown, talk_sampling_of="all", talk_temperature=0.3)
@@ -117,6 +118,7 @@ def test_a_model_that_is_not_selected_any_more_leaves_no_settings_in_the_request
     assert stored.own == {} and facts(tuned_ws)["base:tuned"]["tokens_out"] == 3
 
 
+@pytest.mark.long
 def test_top_k_1_is_greedy_and_a_penalty_changes_the_reply(tuned_ws):
     shown = choose(Studio("chat", models="tuned:tuned"), talk_max_tokens=16, talk_temperature=0.0)
     texts = [chat_rows.replies(tuned_ws.db, 1, 0)[0].text for _ in [ask(shown, "hello")]]
@@ -129,6 +131,7 @@ def test_top_k_1_is_greedy_and_a_penalty_changes_the_reply(tuned_ws):
     assert texts[0] == texts[1] != texts[2]
 
 
+@pytest.mark.long
 def test_a_locked_seed_repeats_the_reply_and_an_open_one_does_not(tuned_ws):
     shown = choose(Studio("chat", models="tuned:tuned"), talk_max_tokens=16, talk_temperature=2.0, talk_top_k=8)
     ask(shown, "hello")
@@ -155,6 +158,7 @@ HOSTILE = (
 )
 
 
+@pytest.mark.long
 def test_markup_in_replies_stays_text_in_the_word_diff(tuned_ws):
     id = conversations.ask(
         tuned_ws,

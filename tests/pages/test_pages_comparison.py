@@ -121,6 +121,7 @@ def test_a_row_of_theirs_is_read_beside_the_nearest_here(ours, bakery):
     assert "Wording only here" in [metric.label for metric in shown.app.metric]
 
 
+@pytest.mark.long
 def test_what_is_encircled_lists_rows_of_both(ours, bakery):
     compare(ours, bakery)
     far = 1e6

@@ -58,6 +58,7 @@ def test_the_map_says_who_made_it_and_lists_its_clusters(demo_ws):
     assert not [label for label in shown.labels() if label.endswith(" new")]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("colour", ["Field", "Discipline", "Cluster", "Level", "Strategy", "Teacher of the answer",
                                     "In the dataset or not", "Novelty", "Length of the answer",
                                     "Order of asking"])  # fmt: skip

@@ -67,6 +67,7 @@ def test_the_overview_lists_what_lies_below(demo_ws):
     assert not [frame for frame in Studio(focus="music").app.dataframe if "share" in frame.value.columns]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("measure", "drawn"), [*((measure, "Rings") for measure in MEASURES), (next(iter(MEASURES)), "Tiles")]
 )  # fmt: skip

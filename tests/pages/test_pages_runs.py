@@ -56,6 +56,7 @@ def test_a_view_is_open_after_back_has_taken_it_from_the_address(starter_ws):
     assert view(shown) == "Watch" and "Run 1: Algebra" in shown.said
 
 
+@pytest.mark.long
 def test_the_overview_and_the_run_itself_say_the_same_of_how_far_it_is(starter_ws):
     run = add_run(starter_ws, "running", "Algebra", pid=os.getpid())
     with starter_ws.write() as db:
@@ -154,6 +155,7 @@ def test_a_typed_key_lasts_while_the_user_looks_at_other_pages(starter_ws):
 CONTROLS = ("Pause", "Cancel", "Resume", "Continue", "Run again", "Retry failed calls")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("state", "values", "badge", "controls"),
     [

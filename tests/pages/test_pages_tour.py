@@ -26,6 +26,7 @@ def test_the_first_visit_of_a_demo_begins_the_tour_and_dismissing_it_is_remember
     assert STOPS[0].title not in shown.said and STOPS[0].title not in Studio("overview").said
 
 
+@pytest.mark.long
 def test_every_stop_is_on_its_page_and_leads_to_the_next(demo_ws, first_visit):
     for nth, stop in enumerate(STOPS):
         page = stop.page.removeprefix("pages/").removesuffix(".py")

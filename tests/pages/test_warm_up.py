@@ -34,6 +34,7 @@ def modules() -> list[str]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.long
 @pytest.mark.processes
 def test_all_that_the_first_pages_import_at_their_top_is_imported(modules):
     files = [warm_up.PAGES / f"{page}.py" for page in warm_up.FIRST]

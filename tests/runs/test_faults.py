@@ -76,6 +76,7 @@ def migrate_as_a_newer_release(ws) -> None:
     db.close()
 
 
+@pytest.mark.long
 def test_a_run_whose_workspace_a_newer_release_migrates_ends_with_a_sentence(ws, settings, capsys):
     migrated: list[int] = []
 

@@ -161,6 +161,7 @@ os.killpg(0, signal.SIGKILL)
     assert number(ws, "SELECT count(*) FROM answers") == 18
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number_of_signal", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_pauses_a_run_and_what_was_in_flight_is_stored(ws, served_order, endpoint, number_of_signal):
     before = sum(endpoint.tells("/requests").values())

@@ -36,6 +36,7 @@ def candidates_of(subject) -> list[Candidate]:
     return found
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.name)
 def test_answers_cover_what_their_forms_ask(subject):
     for candidate in candidates_of(subject):

@@ -97,6 +97,7 @@ def test_a_checkpoint_is_removed_alone(kept):
         remove_checkpoint(kept, "kept", model.checkpoints[1].step)
 
 
+@pytest.mark.long
 def test_without_the_setting_no_checkpoint_is_kept(kept):
     execute_run(kept, tiny_order("bare", epochs=1, evaluations=1), kind="finetune")
     model = read_model(kept, "bare")
