@@ -206,7 +206,7 @@ def live_progress(run: Run) -> tuple[float, str]:
 
 def at_work() -> None:
     """Draw the progress of the live runs."""
-    live = [run for run in run_rows.live_runs(ws.db) if runs.state_of(run) in LIVE]
+    live = runs.live_runs(ws)
     if [run.id for run in live] != st.session_state.get("overview_live"):
         st.session_state.overview_live = [run.id for run in live]
         st.rerun()
@@ -219,7 +219,7 @@ def at_work() -> None:
 
 
 page_frame.title_line("Overview", tree, sentence, ws)
-live_now = [run.id for run in run_rows.live_runs(ws.db) if runs.state_of(run) in LIVE]
+live_now = [run.id for run in runs.live_runs(ws)]
 st.session_state.overview_live = live_now
 if live_now:
     st.fragment(at_work, run_every="2s")()

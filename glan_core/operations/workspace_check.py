@@ -15,9 +15,8 @@ from glan_core.errors import GlanError
 from glan_core.formatting import number, plural, size
 from glan_core.io.atomic import REPLACED, UNFINISHED
 from glan_core.models import tuned_model_store
-from glan_core.runs.states import state_of
+from glan_core.runs.states import live_runs, state_of
 from glan_core.workspace import Workspace, consistency, removed, removed_rows, run_rows
-from glan_core.workspace.run_rows import LIVE, Run
 from glan_core.workspace.workspace import FILE, set_metadata
 
 LARGE_LOG = 256 << 20  # bytes of write-ahead log that SQLite should have written back
@@ -67,12 +66,8 @@ def check_idle(ws: Workspace, what: str) -> None:
     Raises:
         GlanError: If one is; `what` must wait for its end.
     """
-    if live := _live(ws):
+    if live := live_runs(ws):
         raise GlanError(f"Run {live[0].id} ({live[0].title}) is live. Pause or cancel it before {what}.")
-
-
-def _live(ws: Workspace) -> list[Run]:
-    return [run for run in run_rows.live_runs(ws.db) if state_of(run) in LIVE]
 
 
 def _runs(ws: Workspace) -> Iterator[Finding]:
@@ -132,7 +127,7 @@ def _counters(ws: Workspace) -> Iterator[Finding]:
 def _partial_files(ws: Workspace) -> Iterator[Finding]:
     """Find what interrupted writes left: unfinished outputs, and earlier ones that were about to be replaced."""
     found = [path for path in ws.folder.rglob(".*") if UNFINISHED in path.name or REPLACED in path.name]
-    if found and not _live(ws):
+    if found and not live_runs(ws):
         names = ", ".join(path.relative_to(ws.folder).as_posix() for path in found[:SHOWN])
         yield Finding(f"{plural(len(found), 'partial file')} of interrupted writes: {names}.", lambda: _clear(found))
 

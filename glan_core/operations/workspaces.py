@@ -13,8 +13,8 @@ from glan_core import access, text_validation
 from glan_core.formatting import plural, quoted
 from glan_core.ids import slug
 from glan_core.operations import demo_workspace
-from glan_core.runs.states import state_of
-from glan_core.workspace import Workspace, WorkspaceError, find_workspaces, run_rows, workspace_facts
+from glan_core.runs.states import live_runs, state_of
+from glan_core.workspace import Workspace, WorkspaceError, find_workspaces, workspace_facts
 from glan_core.workspace.run_rows import LIVE
 from glan_core.workspace.workspace import set_metadata
 
@@ -237,7 +237,7 @@ def check_idle(ws: Workspace) -> None:
     Raises:
         WorkspaceError: If a run is queued or running.
     """
-    live = [run for run in run_rows.live_runs(ws.db) if state_of(run) in LIVE]
+    live = live_runs(ws)
     if live:
         names = ", ".join(f"{run.id} ({run.title})" for run in live[:3])
         raise WorkspaceError(

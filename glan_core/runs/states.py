@@ -38,3 +38,8 @@ def state_of(run: Run, now: float | None = None) -> str:
         timeout = JOB_SECONDS
     silent = now - (run.heartbeat_at or run.created_at) > timeout
     return "lost" if silent or (local_pid is not None and not is_running(local_pid)) else run.state
+
+
+def live_runs(ws: Workspace) -> list[Run]:
+    """Return the runs that are queued or running, oldest first; runs that are stored as live but lost are left out."""
+    return [run for run in run_rows.live_runs(ws.db) if state_of(run) in LIVE]

@@ -12,6 +12,7 @@ from support.studio_app import Studio, add_run
 
 from glan_core.figures.coverage import coverage_frame, shade_colors
 from glan_core.figures.style import DARK, LIGHT
+from glan_core.resources import ASSETS, STUDIO
 from glan_core.roles import AUTH_FILE
 from glan_core.taxonomy import tree_editing
 from glan_core.taxonomy.coverage import coverage_by_node
@@ -186,3 +187,12 @@ def test_a_locked_database_is_not_waited_for(demo_ws):
     assert first_picture(demo_ws.folder, "light") == ""
     assert time.monotonic() - start < 10, "writers wait for 30 s"
     demo_ws.db.execute("ROLLBACK")
+
+
+def test_its_colors_are_those_of_the_theme():
+    config = (STUDIO / ".streamlit" / "config.toml").read_text("utf-8")
+    styles = re.sub(
+        r"h1 small \{.*?\}", "", (ASSETS / "first_picture.css").read_text("utf-8"), flags=re.DOTALL
+    )  # Streamlit's badge
+    colors = re.findall(r"#[0-9A-F]{6}", styles)
+    assert len(colors) >= 10 and not [color for color in colors if f'"{color}"' not in config]

@@ -12,11 +12,10 @@ from glan_core.formatting import number
 from glan_core.operations.journey import Step, journey
 from glan_core.operations.tour import STOPS, is_offered, position
 from glan_core.resources import ASSETS
-from glan_core.runs.states import state_of
+from glan_core.runs.states import live_runs
 from glan_core.taxonomy import tree_editing
 from glan_core.taxonomy.coverage import Coverage, coverage_by_node, coverage_sentence
-from glan_core.workspace import Workspace, run_rows
-from glan_core.workspace.run_rows import LIVE
+from glan_core.workspace import Workspace
 
 
 def first_picture(folder: Path, theme: str) -> str:
@@ -48,12 +47,11 @@ def _html(ws: Workspace, theme: str) -> str:
         return ""
     frame = coverage_frame(tree, standings, measure, only_begun=whole.partly_begun)
     rings = rings_svg(coverage_rings(frame, measure, style(theme)), HEIGHT)
-    live = [run for run in run_rows.live_runs(ws.db) if state_of(run) in LIVE]
     parts = [
         f"<h1>Overview {'<small>demo</small>' if demo else ''}</h1>",
         f"<p>{escape(coverage_sentence(standings, '', demo=demo))}</p>",
         _tour() if is_offered(ws) else "",
-        '<div class="run"></div>' * len(live),
+        '<div class="run"></div>' * len(live_runs(ws)),
         _steps(journey(ws, whole)) if whole.counts["pairs"] else "",
         _controls(whole),
         f'<div class="rings">{rings}</div>',

@@ -51,9 +51,8 @@ ADDRESS = "<script>window.__streamlit = {BACKEND_BASE_URL: window.location.origi
 DOCS_SITE = STUDIO / "site"  # where `make docs-site` builds it
 SCRIPTS = ("accessibility.js", "notifications.js", "table_keyboard.js")  # of the assets
 TAGS = "".join(f'<script src="/glan/{name}" defer></script>' for name in SCRIPTS)
-FIRST_PICTURE = (
-    f"<script>{(ASSETS / 'first_picture.js').read_text('utf-8')}</script>"  # in the page, so that it asks before anything else
-)
+# In the page instead of a file of its own, so that it asks for the picture before anything else.
+FIRST_PICTURE = f"<script>{(ASSETS / 'first_picture.js').read_text('utf-8')}</script>"
 PAGES = [f"/{page.stem}" for page in sorted((STUDIO / "pages").glob("[a-z]*.py"))]
 
 

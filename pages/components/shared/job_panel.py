@@ -11,7 +11,7 @@ from glan_core.generation.stage_specs import stage_title
 from glan_core.runs.registry import RUN_KINDS
 from glan_core.settings import Settings
 from glan_core.workspace import Workspace, run_rows
-from glan_core.workspace.run_rows import LIVE, Run
+from glan_core.workspace.run_rows import Run
 from pages.components.shared import teacher_form
 from pages.components.shared.untrusted_text import escape, show_error
 
@@ -27,7 +27,7 @@ def start_jobs(ws: Workspace, *jobs: Settings, title: str = "") -> None:
 
 def live_jobs(ws: Workspace, kinds: Collection[str]) -> list[Run]:
     """Return the queued and running jobs of these kinds, oldest first."""
-    return [run for run in run_rows.live_runs(ws.db) if run.kind in kinds and runs.state_of(run) in LIVE]
+    return [run for run in runs.live_runs(ws) if run.kind in kinds]
 
 
 def show_progress(ws: Workspace, *kinds: str) -> bool:
