@@ -153,8 +153,8 @@ class ModelServer:
         """POST /release: stop all replies and exit, releasing all memory."""
         for id in list(self._tasks):
             self._turns[id].stop(reply_stream.NEEDED)
-        if self._tasks:
-            await asyncio.wait(list(self._tasks.values()), timeout=RELEASE_SECONDS)
+        if unended := [task for id, task in self._tasks.items() if not self._turns[id].ended]:
+            await asyncio.wait(unended, timeout=RELEASE_SECONDS)
         self.over.set()
         return web.json_response({})
 

@@ -15,6 +15,7 @@ from glan_core.workspace.chat_rows import WRITING
 
 KEEP_SECONDS = 2.0  # between stores of unfinished text
 STORE_SECONDS = 60.0  # after the end of a turn, for which replies that could not be stored are tried again
+LOCKED_MS = 2000  # for which one try waits for another process that writes
 
 
 class StoredReplies:
@@ -60,16 +61,11 @@ class StoredReplies:
             if not replies:
                 return
             ended = {reply.pane for reply in replies if reply.state != WRITING}
-            with suppress(GlanError, OSError, DatabaseError):
-                ws = Workspace.open(kept.folder)
-                try:
-                    with ws.write() as db:
-                        for reply in replies:
-                            chat_rows.put_reply(db, reply)
-                    self._stored |= ended
-                finally:
-                    ws.close()
-            self.tried |= ended
+            try:
+                with suppress(GlanError, OSError, DatabaseError):
+                    self._stored |= ended & _update(kept.folder, replies)
+            finally:
+                self.tried |= ended
 
     def _rows(self, kept: ReplyTarget) -> list[chat_rows.Reply]:
         """Return the replies as workspace rows."""
@@ -80,3 +76,15 @@ class StoredReplies:
                 kept.turn_id, kept.version, n, pane.spec, state, now.text, now.message, asdict(now.facts), self._settings.id, now.at
             ))  # fmt: skip
         return rows
+
+
+def _update(folder: str, replies: Sequence[chat_rows.Reply]) -> set[int]:
+    """Store replies, each in place of its row, and return those that have one: another workspace may be in the folder meanwhile."""
+    ws = Workspace.open(folder)
+    try:
+        ws.db.set_busy_timeout(LOCKED_MS)
+        with ws.write() as db:
+            updated = {reply.pane for reply in replies if chat_rows.update_reply(db, reply)}
+        return updated
+    finally:
+        ws.close()

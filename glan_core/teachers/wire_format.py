@@ -232,7 +232,10 @@ class StreamParser:
         return next((choice for choice in choices if choice.get("index") in (None, self._index) or self._index is None), None)
 
     def _add(self, text: str, reasoning: str) -> str:
-        """Collect new text and reasoning and return them as one text; the first half of a character waits for the second."""
+        """Collect new text and reasoning and return them as one text.
+
+        The first half of a character waits for the second, and is dropped if none comes.
+        """
         text, half = _without_half(self._halves[0] + text)
         reasoning, half_of_reasoning = _without_half(self._halves[1] + reasoning)
         self._halves = (half, half_of_reasoning)

@@ -247,6 +247,17 @@ def put_reply(db: apsw.Connection, reply: Reply) -> None:
     )
 
 
+def update_reply(db: apsw.Connection, reply: Reply) -> bool:
+    """Replace a reply of the same model server's turn (`written_by`); return False if there is none, for example in another workspace."""
+    r = reply
+    db.execute(
+        "UPDATE chat_replies SET state = ?, text = ?, message = ?, facts = ?, at = ? "
+        "WHERE turn_id = ? AND version = ? AND pane = ? AND written_by = ?",
+        (r.state, r.text, r.message, json.dumps(r.facts), r.at, r.turn_id, r.version, r.pane, r.written_by),
+    )
+    return db.changes() > 0
+
+
 def replies(db: apsw.Connection, turn_id: int, version: int) -> list[Reply]:
     """Return the replies to one version of a turn, by pane."""
     rows = db.execute("SELECT * FROM chat_replies WHERE turn_id = ? AND version = ? ORDER BY pane", (turn_id, version))

@@ -24,6 +24,14 @@ def test_an_unfinished_reply_fails_and_its_text_is_kept(ws, turn):
     assert chat_rows.replies(ws.db, turn, 0) == [shown]
 
 
+def test_one_that_ended_before_stays_as_it_is(ws, turn):
+    ended = Reply(turn, 0, 1, "scripted", DONE, "Because.", "", {}, "t", 1.0)
+    with ws.write() as db:
+        chat_rows.put_reply(db, ended)
+    lost, other = conversations.view_turn(ws, turn).replies
+    assert (lost.state, other) == (FAILED, ended) and chat_rows.replies(ws.db, turn, 0) == [lost, other]
+
+
 def test_a_reply_that_is_stored_just_then_stays_complete(ws, turn, monkeypatch):
     write = Workspace.write
 

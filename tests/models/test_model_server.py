@@ -17,7 +17,8 @@ from support.chat_models import GREEDY, make_base
 
 from glan_core.errors import GlanError
 from glan_core.models import server_client
-from glan_core.models.model_specs import ResolvedModel, SeededDecodingParams, resolve_model
+from glan_core.models.model_specs import ReplyTarget, ResolvedModel, SeededDecodingParams, resolve_model
+from glan_core.models.server import RELEASE_SECONDS
 from glan_core.models.tuned_model_store import hash_weights
 from glan_core.processes import is_running
 
@@ -244,6 +245,17 @@ def test_release_ends_the_process_and_what_it_wrote_is_stopped_in_words(talking,
     assert said[-1]["state"] == "stopped" and "needed the memory" in said[-1]["message"]
     assert server_client.status() is None and not server_client.release()
     assert not (talking / server_client.ADDRESS).exists()
+
+
+def test_a_reply_that_waits_to_be_stored_delays_no_release(talking, tmp_path):
+    kept = ReplyTarget(folder=str(tmp_path / "moved"), turn_id=1, version=0)
+    turn = server_client.create_turn([SCRIPTED], [CHAT], GREEDY, kept)
+    server_client.start_turn(turn, "")
+    wait(lambda: (server_client.turn_state(turn.id) or {}).get("ended"))
+    assert server_client.status()["writing"] == 1, "it is tried again"
+    start = time.monotonic()
+    assert server_client.release()
+    assert time.monotonic() - start < RELEASE_SECONDS
 
 
 @pytest.mark.long

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import apsw
 import pytest
@@ -12,7 +13,7 @@ from glan_core.models import reply_stream, stored_replies
 from glan_core.models.model_specs import ReplyTarget, ResolvedModel, TurnSettings
 from glan_core.teachers.contract import Reply
 from glan_core.workspace import Workspace, chat_rows
-from glan_core.workspace.chat_rows import DONE, STOPPED
+from glan_core.workspace.chat_rows import DONE, STOPPED, WRITING
 
 
 class Waiting:
@@ -42,6 +43,8 @@ def answer(ws, monkeypatch):
     monkeypatch.setattr(stored_replies, "STORE_SECONDS", 0.1)
     with ws.write() as db:
         turn = chat_rows.add_turn(db, chat_rows.add_conversation(db, "Why?", {}), None, "Why?")
+        for pane, name in enumerate(("first", "second")):
+            chat_rows.put_reply(db, chat_rows.Reply(turn, 0, pane, name, WRITING, "", "", {}, "t", 0.0))
     panes = tuple(ResolvedModel(spec=name, teacher=name) for name in ("first", "second"))
     chats = (({"role": "user", "content": "Why?"},),) * 2
     settings = TurnSettings(id="t", panes=panes, chats=chats, kept=ReplyTarget(folder=str(ws.folder), turn_id=turn, version=0))
@@ -115,7 +118,47 @@ def test_a_turn_ends_although_nothing_can_be_stored(answer, monkeypatch, fault):
     def full(db, reply) -> None:
         raise fault
 
-    monkeypatch.setattr(chat_rows, "put_reply", full)
+    monkeypatch.setattr(chat_rows, "update_reply", full)
     replies, picture = answer()
-    assert replies == [] and picture["ended"]
+    assert [reply.state for reply in replies] == [WRITING] * 2 and picture["ended"]
     assert [pane["state"] for pane in picture["panes"]] == [DONE, DONE]
+
+
+def test_a_commit_that_fails_is_repeated(answer, monkeypatch):
+    monkeypatch.setattr(stored_replies, "STORE_SECONDS", 60.0)
+    faults = [GlanError("The disk is full.")] * 3
+    write = Workspace.write
+
+    @contextmanager
+    def writing(ws, detail: str = ""):
+        with write(ws, detail) as db:
+            yield db
+            if faults:
+                raise faults.pop()
+
+    monkeypatch.setattr(Workspace, "write", writing)
+    replies, _ = answer()
+    assert not faults and [(reply.state, reply.text) for reply in replies] == [(DONE, "Because.")] * 2
+
+
+def test_a_reply_of_another_workspace_in_the_folder_is_left_alone(answer, ws):
+    def replace() -> None:
+        with ws.write() as db:
+            db.execute("UPDATE chat_replies SET written_by = 'other', text = 'Other.', state = 'done' WHERE pane = 1")
+
+    replies, _ = answer(replace)
+    assert [reply.text for reply in replies] == ["Because.", "Other."]
+
+
+def test_a_turn_without_a_workspace_ends_at_once(monkeypatch):
+    monkeypatch.setattr(stored_replies, "STORE_SECONDS", 1000.0)
+
+    async def answered() -> None:
+        event = asyncio.Event()
+        event.set()
+        monkeypatch.setattr(reply_stream, "open_teacher", lambda *args, **values: Waiting(event))
+        panes, chats = (ResolvedModel(spec="one", teacher="one"),), (({"role": "user", "content": "Why?"},),)
+        with ThreadPoolExecutor(1) as pool:
+            await reply_stream.Turn(TurnSettings(id="t", panes=panes, chats=chats), "", None, pool).run()
+
+    asyncio.run(asyncio.wait_for(answered(), 100))

@@ -112,6 +112,15 @@ def test_a_character_may_come_in_two_halves(field):
     assert shown.removeprefix("<think>") == (reply.text or reply.reasoning) == "Good 😀 day😀? half"
 
 
+@pytest.mark.parametrize("halves", ["\ud83d\ude00", "\ud835\udcd0", "\ud800\udc00", "\udbff\udfff"])
+def test_only_a_first_half_is_withheld(halves):
+    stream = StreamParser(QUESTION)
+    high, low = ({"choices": [{"delta": {"content": half}}]} for half in halves)
+    assert stream.feed(events(low, end=b"")) == "?"
+    assert stream.feed(events(high, end=b"")) == ""
+    assert stream.feed(events(low)) == halves.encode("utf-16-le", "surrogatepass").decode("utf-16-le")
+
+
 def indexed(number: object, content: str, finish: str | None = None) -> dict:
     return {"index": number, "delta": {"content": content}, "finish_reason": finish}
 
