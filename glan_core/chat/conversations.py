@@ -396,12 +396,12 @@ def _may_still_begin(lost: list[Reply]) -> bool:
 
 
 def _fail(ws: Workspace, replies: Sequence[Reply], why: str) -> dict[int, Reply]:
-    """Let replies fail and return them by pane; those that the model server has stored in the meantime are returned as they are."""
+    """Let replies fail and return those of their version by pane; what the model server has stored in the meantime stays as it is."""
     failed = {reply.pane: replace(reply, state=FAILED, message=why, at=time.time()) for reply in replies}
     if not ws.read_only:
         with ws.write() as db:
             stored = chat_rows.replies(db, replies[0].turn_id, replies[0].version)
-            failed |= {reply.pane: reply for reply in stored if reply.pane in failed and reply.state != WRITING}
+            failed |= {reply.pane: reply for reply in stored if reply.state != WRITING}
             for reply in failed.values():
                 chat_rows.put_reply(db, reply)
     return failed
