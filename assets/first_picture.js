@@ -3,7 +3,8 @@
 (() => {
   const LONGEST = 10000;  // milliseconds from the navigation; a page that takes longer has something else to say
   const SIDEBAR = { usual: 281.25, least: 187.5, most: 562.5 };  // pixels, as Streamlit limits what the user chooses
-  const RINGS = "[data-testid=stEChartsChart] svg path", MESSAGES = "[data-testid=stAlert], [data-testid=stException], [role=dialog]";
+  const RINGS = "[data-testid=stEChartsChart] svg path", BARS = "[data-testid=stMain] [data-testid=stSkeleton]";
+  const MESSAGES = "[data-testid=stAlert], [data-testid=stException], [role=dialog]";
   const page = window.location.pathname;
   let until = LONGEST, picture = null;
 
@@ -36,9 +37,12 @@
     document.body.append(picture);
   };
 
+  // Streamlit loads the code of each kind of element, and draws a bar in its place until then, which may have another height.
+  const isDrawn = () => document.querySelector(RINGS) && ![...document.querySelectorAll(BARS)].some((bar) => bar.offsetHeight);
+
   const end = () => { until = 0; };
   const watch = () => {
-    if (window.location.pathname !== page || document.querySelector(`${RINGS}, ${MESSAGES}`)) end();
+    if (window.location.pathname !== page || document.querySelector(MESSAGES) || isDrawn()) end();
     if (performance.now() > until) {
       picture?.remove();
       return;

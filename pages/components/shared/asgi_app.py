@@ -13,7 +13,9 @@ It also serves scripts with the page: accessibility.js, which completes Streamli
 keyboard; table_keyboard.js, which selects rows of tables by keyboard; and notifications.js, which tells the user of a browser that
 a long run ended, with the list that it reads.
 
-first_picture.js shows the rings of Overview, which this server draws, until Streamlit's front end has started and drawn its own.
+first_picture.js shows the rings of Overview, which this server draws, until Streamlit's front end has started and drawn its own. The
+styles of the studio are part of the page: streamlit_app.py gives them to Streamlit, whose front end may apply them after it has drawn
+the page, which then would move.
 
 When the server has started, it imports what the pages need (`warm_up`).
 """
@@ -53,6 +55,8 @@ SCRIPTS = ("accessibility.js", "notifications.js", "table_keyboard.js")  # of th
 TAGS = "".join(f'<script src="/glan/{name}" defer></script>' for name in SCRIPTS)
 # In the page instead of a file of its own, so that it asks for the picture before anything else.
 FIRST_PICTURE = f"<script>{(ASSETS / 'first_picture.js').read_text('utf-8')}</script>"
+# At the end of the page: of rules that are equally specific the later one counts, and Streamlit's own are in the head.
+STYLES = f"<style>{(ASSETS / 'studio.css').read_text('utf-8')}</style>"
 PAGES = [f"/{page.stem}" for page in sorted((STUDIO / "pages").glob("[a-z]*.py"))]
 
 
@@ -109,10 +113,10 @@ class AllowedHosts:
 
 
 async def index(request: Request) -> HTMLResponse:
-    """Serve Streamlit's index.html with the address of the server, the scripts of the studio and the preloads of the page."""
+    """Serve Streamlit's index.html with the address of the server, the scripts and styles of the studio and the preloads of the page."""
     first = FIRST_PICTURE if request.url.path == "/" else ""
     html = INDEX.read_text("utf-8").replace("<head>", f"<head>{ADDRESS}{first}{TAGS}", 1)
-    html = html.replace("</head>", f"{preloads(request.url.path)}</head>", 1)
+    html = html.replace("</head>", f"{preloads(request.url.path)}</head>", 1).replace("</body>", f"{STYLES}</body>", 1)
     return HTMLResponse(html, headers={"Cache-Control": "no-cache"})
 
 
