@@ -12,6 +12,7 @@ from glan_core.workspace import run_rows
 from glan_core.workspace.run_rows import LIVE, Run
 from pages.components.runs import form, history, notifications
 from pages.components.shared import empty_state, page_frame, plan_panel, run_table, url_state
+from pages.components.shared.command_line import command_line
 from pages.components.shared.untrusted_text import escape, show_error
 
 VIEWS = ("Plan", "Watch", "History")
@@ -79,7 +80,7 @@ def planning() -> None:
             st.session_state.run = started
             st.rerun()
         st.caption("Equivalent command:")
-        st.code(form.command(ws, tree, settings), language="bash", wrap_lines=True)
+        command_line(form.command(ws, tree, settings))
 
 
 def none_yet(summary: str, icon: str) -> None:

@@ -57,7 +57,7 @@ def test_what_is_here_is_chosen_and_can_be_asked(ws, launched):
     assert states["GSM8K"] == "here" and states["MMLU"] == "in part" and states["HumanEval"] == "here"
     shown.app.multiselect(key="run_bench_benchmarks").set_value(["gsm8k", "mmlu"]).run()
     shown.app.number_input(key="run_bench_limit").set_value(10).run()
-    command = next(code.value for code in shown.app.code if code.value.startswith("glan evaluate bench"))
+    command = next(one for one in shown.commands if one.startswith("glan evaluate bench"))
     settings = _settings(build_parser().parse_args(shlex.split(command)[1:]))
     shown.press("Run 2 benchmarks on 2 models")
     [run] = run_rows.runs(ws.db, 1)

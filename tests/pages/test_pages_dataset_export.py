@@ -123,7 +123,7 @@ def test_the_command_says_what_the_form_does(tagged, form):
     choose(shown, "run_export_share", 20)
     shown.press("Export 46 pairs")
     settings = run_rows.runs(tagged.db, 1)[0].params
-    command = next(code.value for code in shown.app.code if code.value.startswith("glan export"))
+    command = next(one for one in shown.commands if one.startswith("glan export"))
     args = build_parser().parse_args(shlex.split(command)[1:])
     assert (args.out, args.form, args.dir) == (settings["path"], form, str(tagged.folder))
     assert RowSelection.model_validate(_selection(tagged, args)) == RowSelection.model_validate(settings["choice"])

@@ -85,7 +85,7 @@ def test_the_batch_api_halves_the_price_of_the_plan_and_needs_an_endpoint(starte
     shown = fill(shown, run_model="gpt-4o-mini", api_key="sk-test-0000000000000000")
     shown = fill(shown, run_batch=True)
     assert shown.fine and "half of the usual ones (Batch API)" in shown.said
-    assert any("--batch" in code.value for code in shown.app.code)
+    assert any("--batch" in command for command in shown.commands)
 
 
 def test_the_engine_is_offered_only_where_an_endpoint_is_called(starter_ws):

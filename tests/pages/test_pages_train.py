@@ -22,7 +22,7 @@ pytest_plugins = ["support.studio_fixtures"]
 
 
 def command(shown: Studio) -> str:
-    return next(code.value for code in shown.app.code if code.value.startswith("glan finetune"))
+    return next(one for one in shown.commands if one.startswith("glan finetune"))
 
 
 def ordered(shown: Studio) -> FinetuneSettings:

@@ -1,5 +1,6 @@
 """What the tests of pages need: workspaces in the states that pages meet, and the studio as Streamlit's AppTest drives it."""
 
+import json
 import re
 import shlex
 import shutil
@@ -79,7 +80,13 @@ class Studio:
                 lines.append(element.value.to_string())
             elif isinstance(element, Element) and isinstance(element.value if hasattr(element, "value") else None, str):
                 lines.append(element.value)
-        return re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", "\n".join(line for line in lines if line))
+        return re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", "\n".join([line for line in lines if line] + self.commands))
+
+    @property
+    def commands(self) -> list[str]:
+        """The shell commands that can be copied."""
+        drawn = (element.proto for element in self.app.get("bidi_component"))
+        return [json.loads(one.json) for one in drawn if one.component_name.endswith("glan_command")]
 
     @property
     def fine(self) -> bool:
@@ -131,7 +138,7 @@ def _field(shown: Studio, key: str):
 
 def ordered(shown: Studio, ws) -> GenerationSettings:
     """The order that the shown command stands for."""
-    program, *words = shlex.split(shown.app.code[0].value)
+    program, *words = shlex.split(shown.commands[0])
     args = build_parser().parse_args(words)
     assert program == "glan" and args.command.__name__ == "_generate"
     return _settings(ws, args)

@@ -25,6 +25,7 @@ from glan_core.settings import read_settings
 from glan_core.workspace import Workspace, homework_rows, record_rows
 from pages.components.dataset import row_choice
 from pages.components.shared import job_panel, page_frame, picture_table, settings_fields, unseen_heading, url_state
+from pages.components.shared.command_line import command_line
 from pages.components.shared.untrusted_text import escape, model_markdown, scripted_badge, show_error
 
 READ_BY = {
@@ -132,7 +133,7 @@ def _deliver(ws: Workspace, place: str, values: dict, count: int, split: str, *,
             job_panel.start_jobs(ws, settings, title=f"Export to {where}")
             st.rerun()
     st.caption("Equivalent command")
-    st.code(command(ws, settings), language="bash", wrap_lines=True)
+    command_line(command(ws, settings))
 
 
 def _name(ws: Workspace, values: dict, *, folder: bool = False) -> str:

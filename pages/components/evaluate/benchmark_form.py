@@ -15,6 +15,7 @@ from glan_core.models.model_specs import list_specs, model_title
 from glan_core.settings import read_settings
 from glan_core.workspace import Workspace
 from pages.components.shared import job_panel, page_frame, plain_table, settings_fields
+from pages.components.shared.command_line import command_line
 from pages.components.shared.untrusted_text import escape
 
 FEW = 100  # suggested rows per benchmark; the setting's default is all
@@ -115,7 +116,7 @@ def _start(ws: Workspace, values: dict, here: dict[str, Readiness], *, busy: boo
         st.caption(why)
     if settings:
         with st.popover("Equivalent command", icon=":material/terminal:", type="tertiary"):
-            st.code(shlex.join(benchmark_command(str(ws.folder), settings)), language="shell", wrap_lines=True)
+            command_line(shlex.join(benchmark_command(str(ws.folder), settings)))
 
 
 def _data(ws: Workspace, here: dict[str, Readiness]) -> None:
@@ -144,7 +145,7 @@ def _data(ws: Workspace, here: dict[str, Readiness]) -> None:
             "These commands download the missing datasets, under their own terms. Alternatively, put files with the same columns "
             f"(JSONL, CSV or Parquet) into {escape(str(ws.folder / 'benchmarks'))}."
         )
-        st.code("\n".join(commands), language="shell", wrap_lines=True)
+        command_line("\n".join(commands), key="downloads")
     for one in here.values():
         if one.data and one.why:
             st.caption(escape(one.why))

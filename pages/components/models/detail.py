@@ -22,6 +22,7 @@ from glan_core.training.recipes import RECIPES
 from glan_core.workspace import Workspace
 from pages.components.models import checkpoints
 from pages.components.shared import job_panel, plain_table, settings_fields, url_state
+from pages.components.shared.command_line import command_line
 from pages.components.shared.untrusted_text import escape
 
 MOST = 12
@@ -97,7 +98,7 @@ def panel(ws: Workspace, model: TunedModel) -> None:
             st.caption("Serve as an OpenAI-compatible endpoint, with one of these programs:")
             for name, command in serving_commands(model, str(model.weights(ws))).items():
                 st.caption(name)
-                st.code(command, language="bash", wrap_lines=True)
+                command_line(command, key=f"serve_with_{name}")
         if not ws.read_only:
             _remove(ws, model)
 

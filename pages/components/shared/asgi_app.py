@@ -35,6 +35,7 @@ from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, R
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from streamlit.runtime.pages_manager import PagesManager
 from streamlit.web.server.starlette.starlette_websocket import is_host_allowed
 
 STUDIO = Path(__file__).parents[3]
@@ -143,6 +144,8 @@ def _first_picture(name: str, theme: str) -> str:
 @asynccontextmanager
 async def lifespan(app: st.App) -> AsyncIterator[None]:
     """Start the warm-up with the server, and have it answer without delay."""
+    # Otherwise Streamlit takes pages/ for pages of the older kind until streamlit_app.py has run once, and the first visit runs twice.
+    PagesManager.uses_pages_directory = False
     tcp_delay.switch_off()
     warm_up.start()
     yield

@@ -25,6 +25,7 @@ from glan_core.training.time_estimate import EARLIER, MEASURED, ROUGH
 from glan_core.workspace import Workspace, run_rows
 from glan_core.workspace.output_paths import EXPORTS
 from pages.components.shared import job_panel, page_frame, settings_fields
+from pages.components.shared.command_line import command_line
 from pages.components.shared.untrusted_text import escape, show_error
 from pages.components.train import row_tokens
 
@@ -231,7 +232,7 @@ def _plan(ws: Workspace, settings: FinetuneSettings, made: TrainingPlan) -> None
     if not ws.read_only:
         _start_buttons(ws, settings, made)
     st.caption("Equivalent command:")
-    st.code(shlex.join(finetune_command(str(ws.folder), settings)), language="bash", wrap_lines=True)
+    command_line(shlex.join(finetune_command(str(ws.folder), settings)))
 
 
 def _start_buttons(ws: Workspace, settings: FinetuneSettings, made: TrainingPlan) -> None:

@@ -1,0 +1,32 @@
+"""The commands that pages show, in a browser: copied whole, also where the page may not use the clipboard by itself."""
+
+import pytest
+from support.browser_driver import expect, still, visit
+
+pytest_plugins = ["support.browser_fixtures"]
+pytestmark = [pytest.mark.browser, pytest.mark.long]
+
+
+@pytest.mark.parametrize("clipboard", ["as it is", "{ writeText: () => Promise.reject() }", "undefined"])
+def test_a_command_is_copied(page, server, clipboard):
+    if clipboard != "as it is":
+        page.add_init_script(f"Object.defineProperty(navigator, 'clipboard', {{ value: {clipboard} }})")
+    page.context.grant_permissions(["clipboard-write"])
+    visit(page, server, "/runs?workspace=demo", "Runs")
+    command = page.get_by_role("region", name="Command").inner_text()
+    assert command.startswith("glan generate ") and command.endswith(" --disciplines all")
+    page.get_by_role("button", name="Copy", exact=True).click()
+    expect(page.get_by_role("button", name="Copied", exact=True)).to_be_visible()
+    field = page.get_by_placeholder("disciplines, concepts, pairs")
+    field.focus()
+    page.keyboard.press("ControlOrMeta+V")
+    expect(field).to_have_value(command)
+
+
+def test_it_follows_the_form(page, server):
+    visit(page, server, "/runs?workspace=demo", "Runs")
+    page.get_by_role("button", name="Copy", exact=True).click()
+    page.get_by_role("button", name="Taste").click()
+    still(page)
+    expect(page.get_by_role("region", name="Command")).to_contain_text("--subject-queries 1 --max-subjects 3")
+    expect(page.get_by_role("button", name="Copy", exact=True)).to_be_visible()
