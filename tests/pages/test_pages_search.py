@@ -37,6 +37,12 @@ def test_another_page_begins_with_an_empty_box(demo_ws):
     assert box(shown.go("overview")).value == ""
 
 
+def test_the_box_shows_the_query_although_the_browser_still_sends_what_it_showed_before(demo_ws):
+    shown = Studio("search", q="music")
+    box(shown).set_value("").run()
+    assert shown.fine and box(shown).value == "music" and "Results for “music”" in shown.said
+
+
 @pytest.mark.long
 def test_the_results_open_their_pages(demo_ws):
     first_discipline = first(Studio("search", q="music"), "Disciplines")

@@ -20,11 +20,11 @@ def draw(page: str) -> None:
     """Draw the field; Enter opens the results.
 
     Args:
-        page: Title of the page: on others than Search the field begins empty.
+        page: Title of the page. The field shows the query of the Search page, and is empty on others.
     """
     wanted = query() if page == PAGE else ""
-    if st.session_state.get("search_shown") != (page, wanted):  # another page or query, also by Back
-        st.session_state.search_shown = page, wanted
+    # Also when pages follow one another quickly (Back pressed twice), and the browser sends what the field showed on the page before.
+    if "search_asked" not in st.session_state and st.session_state.get(WORDS) != wanted:
         st.session_state[WORDS] = wanted
     st.text_input(
         "Search this workspace", key=WORDS, placeholder="disciplines, concepts, pairs", icon=":material/search:", max_chars=MOST_LENGTH,
