@@ -7,13 +7,12 @@ import streamlit as st
 
 _COMPONENT = st.components.v2.component(
     "glan_command",
-    html='<pre tabindex="0" role="region" aria-label="Command"><code></code></pre><button type="button">Copy</button>',
+    html='<pre role="group" aria-label="Command"><code></code></pre><button type="button">Copy</button>',
     css=""":host { display: block; }
         div:has(> pre) { position: relative; }
         pre { margin: 0; padding: 0.9rem 5rem 0.9rem 0.9rem; border-radius: var(--st-base-radius); white-space: pre-wrap;
             overflow-wrap: anywhere; font: 0.87rem/1.5 var(--st-code-font); color: var(--st-text-color);
             background: var(--st-code-background-color); }
-        pre:focus-visible { outline: 2px solid var(--st-primary-color); }
         code { font: inherit; }
         button { position: absolute; top: 0.55rem; right: 0.55rem; padding: 0.15rem 0.55rem; cursor: pointer; font: inherit; font-size: 0.8rem;
             border-radius: var(--st-button-radius); color: var(--st-text-color); background: var(--st-background-color);
