@@ -13,7 +13,7 @@ st.logo(
     str(ASSETS / "logo-dark.svg" if st.context.theme.type == "dark" else ASSETS / "logo.svg"),
     icon_image=str(ASSETS / "mark.svg"),
 )
-st.html(ASSETS / "studio.css")  # for `streamlit run streamlit_app.py`; asgi_app.py has put it into the page
+st.html(ASSETS / "studio.css")  # for `streamlit run streamlit_app.py`; asgi_app.py embeds it in the page that it serves
 
 admitted = sign_in.is_admitted()
 page = st.navigation({

@@ -149,7 +149,6 @@ def context(browser) -> Iterator:
 
 def settle(page) -> None:
     still(page)
-    page.wait_for_function("[...document.styleSheets].some(sheet => sheet.ownerNode.textContent.includes('What Streamlit'))")
     page.evaluate(SETTLED)
 
 

@@ -86,7 +86,7 @@ class Studio:
     def commands(self) -> list[str]:
         """The shell commands that can be copied."""
         drawn = (element.proto for element in self.app.get("bidi_component"))
-        return [json.loads(one.json) for one in drawn if one.component_name.endswith("glan_command")]
+        return [json.loads(one.json)["command"] for one in drawn if one.component_name.endswith("glan_command")]
 
     @property
     def fine(self) -> bool:

@@ -98,7 +98,7 @@ def panel(ws: Workspace, model: TunedModel) -> None:
             st.caption("Serve as an OpenAI-compatible endpoint, with one of these programs:")
             for name, command in serving_commands(model, str(model.weights(ws))).items():
                 st.caption(name)
-                command_line(command, key=f"serve_with_{name}")
+                command_line(command, key=f"serve_with_{name}", label=name)
         if not ws.read_only:
             _remove(ws, model)
 

@@ -38,8 +38,8 @@ def open_page(name: str) -> tuple[Workspace, nx.DiGraph]:
         The open workspace and its current taxonomy.
     """
     if not {"framed", "unframed"} & set(st.session_state):
-        # If the first requests to a server are for a page's URL, Streamlit runs that file as an old-style multipage script,
-        # without streamlit_app.py. Calling st.navigation turns this off, but only once it has run.
+        # With `streamlit run streamlit_app.py`, the first request for a page's URL runs that file as an old-style multipage script,
+        # without streamlit_app.py, until that has called st.navigation. asgi_app.py prevents this.
         PagesManager.uses_pages_directory = False
         st.session_state.unframed = True  # tried once: without streamlit_app.py there is no end of it
         st.rerun()
