@@ -79,7 +79,7 @@ def planning() -> None:
         if started:
             st.session_state.run = started
             st.rerun()
-        st.caption("Equivalent command:")
+        st.caption("Equivalent command")
         command_line(form.command(ws, tree, settings))
 
 

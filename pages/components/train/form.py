@@ -231,7 +231,7 @@ def _plan(ws: Workspace, settings: FinetuneSettings, made: TrainingPlan) -> None
         st.warning(escape(warning), icon=":material/info:")
     if not ws.read_only:
         _start_buttons(ws, settings, made)
-    st.caption("Equivalent command:")
+    st.caption("Equivalent command")
     command_line(shlex.join(finetune_command(str(ws.folder), settings)))
 
 
